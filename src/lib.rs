@@ -1,1 +1,3 @@
-//! Tercel.
+//! Tercel, a low-latency trading engine.
+
+pub mod types;
