@@ -1,3 +1,4 @@
 //! Tercel, a low-latency trading engine.
 
+pub mod ring;
 pub mod types;
