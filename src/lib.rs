@@ -1,4 +1,5 @@
 //! Tercel, a low-latency trading engine.
 
+pub mod book;
 pub mod ring;
 pub mod types;
