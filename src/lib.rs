@@ -2,4 +2,6 @@
 
 pub mod book;
 pub mod ring;
+pub mod signal;
+pub mod strategy;
 pub mod types;
