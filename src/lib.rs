@@ -1,7 +1,9 @@
 //! Tercel, a low-latency trading engine.
 
 pub mod book;
+pub mod order;
 pub mod ring;
+pub mod risk;
 pub mod signal;
 pub mod strategy;
 pub mod types;
