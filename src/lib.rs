@@ -1,6 +1,7 @@
 //! Tercel, a low-latency trading engine.
 
 pub mod book;
+pub mod engine;
 pub mod order;
 pub mod ring;
 pub mod risk;

@@ -272,11 +272,12 @@ impl Risk {
     /// Some twenty comparisons and four 128-bit products; no division.
     #[inline]
     pub fn check(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
-        self.first_refusal(request).map_or(Ok(()), |refusal| Err(self.refuse(refusal)))
+        self.verdict(request).map_or(Ok(()), |refusal| Err(self.refuse(refusal)))
     }
 
+    /// The first refusal that applies, not counted: [`Self::check`] for callers that hold on to the request.
     #[inline]
-    fn first_refusal(&self, r: &Request<'_>) -> Option<Refusal> {
+    pub fn verdict(&self, r: &Request<'_>) -> Option<Refusal> {
         let limits = &self.limits;
         let exposure = r.exposure;
         let open_others = exposure.open[r.side as usize].saturating_sub(r.replaces);
