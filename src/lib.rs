@@ -1,1 +1,3 @@
 //! Tercel.
+
+pub mod net;
