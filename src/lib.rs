@@ -1,3 +1,5 @@
-//! Tercel.
+//! Tercel, a low-latency trading engine.
 
 pub mod net;
+pub mod ring;
+pub mod types;

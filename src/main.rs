@@ -1,1 +1,3 @@
+//! The `tercel` command.
+
 fn main() {}

@@ -1,0 +1,183 @@
+//! What the engine asks of a venue, in venue-neutral terms.
+
+use super::event::byte_enum;
+use super::{ClientOrderId, InstrumentId, Lots, Nanos, Side, Ticks};
+
+byte_enum! {
+    /// How long an order lives.
+    TimeInForce {
+        /// Until cancelled.
+        GoodTillCancel = 0,
+        /// Resting or not at all.
+        PostOnly = 1,
+        /// What can be filled at once; the rest is cancelled.
+        ImmediateOrCancel = 2,
+        /// All at once or nothing.
+        FillOrKill = 3,
+    }
+}
+
+byte_enum! {
+    /// What is asked.
+    CommandKind {
+        /// Place a limit order.
+        New = 0,
+        /// Change an order's price and whole quantity.
+        Amend = 1,
+        /// Cancel an order.
+        Cancel = 2,
+        /// Cancel every order of the account at the venue, whatever its instrument.
+        CancelAll = 3,
+        /// Place a market order.
+        NewMarket = 4,
+    }
+}
+
+/// One request to a venue, small enough for a ring slot, with the stamps of the event that caused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// What is asked.
+    pub kind: CommandKind,
+    /// Direction of the order.
+    pub side: Side,
+    /// How long it lives.
+    pub tif: TimeInForce,
+    /// Only ever shrinks a position.
+    pub reduce_only: bool,
+    /// Which instrument.
+    pub instrument: InstrumentId,
+    /// Our number for the order.
+    pub client_id: ClientOrderId,
+    /// Limit price.
+    pub px: Ticks,
+    /// Whole quantity.
+    pub qty: Lots,
+    /// Engine time of the decision: the receive stamp of the event that caused it.
+    pub at: Nanos,
+    /// Latency stamps in nanoseconds since `at`: frame cut out, decoded, taken by the core, decided and risk-checked.
+    /// Never part of a decision, and left out of [`Command::neutral_bytes`].
+    pub stamps: CommandStamps,
+}
+
+/// Latency stamps of a command, in nanoseconds since the read returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CommandStamps {
+    /// The frame was cut out.
+    pub framed_ns: u32,
+    /// The frame was decoded.
+    pub decoded_ns: u32,
+    /// The core took the event.
+    pub dequeued_ns: u32,
+    /// The order had passed risk and left for the gateway.
+    pub decided_ns: u32,
+}
+
+impl Command {
+    /// Bytes of [`Self::neutral_bytes`].
+    pub const NEUTRAL_BYTES: usize = 40;
+
+    /// The seven words of a ring slot.
+    #[inline]
+    pub fn pack(&self) -> super::Record {
+        let first = self.kind as u64
+            | (self.side as u64) << 8
+            | (self.tif as u64) << 16
+            | u64::from(self.reduce_only) << 24
+            | u64::from(self.instrument.0) << 32;
+        let s = &self.stamps;
+        super::Record {
+            words: [
+                first,
+                self.client_id.0,
+                self.px.get() as u64,
+                self.qty.get() as u64,
+                self.at.get(),
+                u64::from(s.framed_ns) | u64::from(s.decoded_ns) << 32,
+                u64::from(s.dequeued_ns) | u64::from(s.decided_ns) << 32,
+            ],
+        }
+    }
+
+    /// Reads a command back; `None` for words that [`Self::pack`] did not make.
+    #[inline]
+    pub fn unpack(record: &super::Record) -> Option<Self> {
+        let [first, client_id, px, qty, at, early, late] = record.words;
+        Some(Self {
+            kind: CommandKind::from_u8(first as u8)?,
+            side: Side::from_bit((first >> 8) as u8),
+            tif: TimeInForce::from_u8((first >> 16) as u8)?,
+            reduce_only: (first >> 24) & 1 == 1,
+            instrument: InstrumentId((first >> 32) as u16),
+            client_id: ClientOrderId(client_id),
+            px: Ticks::new(px as i64),
+            qty: Lots::new(qty as i64),
+            at: Nanos::new(at),
+            stamps: CommandStamps {
+                framed_ns: early as u32,
+                decoded_ns: (early >> 32) as u32,
+                dequeued_ns: late as u32,
+                decided_ns: (late >> 32) as u32,
+            },
+        })
+    }
+
+    /// The decision alone, without latency stamps, little-endian: equal decisions are equal bytes on any machine.
+    ///
+    /// ```text
+    /// kind side tif reduce_only instrument(2) 0 0 | client_id(8) | px(8) | qty(8) | at(8)
+    /// ```
+    pub fn neutral_bytes(&self) -> [u8; Self::NEUTRAL_BYTES] {
+        let mut out = [0; Self::NEUTRAL_BYTES];
+        let words = self.pack().words;
+        out[0] = self.kind as u8;
+        out[1] = self.side as u8;
+        out[2] = self.tif as u8;
+        out[3] = u8::from(self.reduce_only);
+        out[4..6].copy_from_slice(&self.instrument.0.to_le_bytes());
+        for (chunk, word) in out[8..].chunks_exact_mut(8).zip(&words[1..5]) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+}
+
+/// Takes the engine's commands.
+pub trait CommandSink {
+    /// Takes one command; returns `false` if there is no room, in which case nothing was taken.
+    fn push(&mut self, command: Command) -> bool;
+}
+
+/// Collects commands in memory; for tests and tools.
+impl CommandSink for Vec<Command> {
+    fn push(&mut self, command: Command) -> bool {
+        Vec::push(self, command);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_survives_the_ring_and_its_bytes_have_no_stamps() {
+        let mut command = Command {
+            kind: CommandKind::Amend,
+            side: Side::Ask,
+            tif: TimeInForce::PostOnly,
+            reduce_only: true,
+            instrument: InstrumentId(513),
+            client_id: ClientOrderId(77),
+            px: Ticks::new(-1),
+            qty: Lots::new(5),
+            at: Nanos::new(9),
+            stamps: CommandStamps { framed_ns: 1, decoded_ns: 2, dequeued_ns: 3, decided_ns: 4 },
+        };
+        assert_eq!(Command::unpack(&command.pack()), Some(command));
+        let bytes = command.neutral_bytes();
+        command.stamps = CommandStamps::default();
+        assert_eq!(command.neutral_bytes(), bytes);
+        command.px = Ticks::new(-2);
+        assert_ne!(command.neutral_bytes(), bytes);
+    }
+}

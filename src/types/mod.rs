@@ -1,0 +1,23 @@
+//! The words every other module speaks: prices, quantities, moments, identities, events and commands.
+//!
+//! Depends on nothing else here. Everything that crosses a ring is a [`Record`]: 56 bytes of plain words,
+//! one cache line together with the slot's sequence number.
+
+mod command;
+mod decimal;
+mod event;
+mod id;
+mod instrument;
+mod num;
+mod record;
+
+pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
+pub use decimal::{DecimalError, Step};
+pub use event::{
+    Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
+    OrderStatus, OrderUpdate, Position, Reject, RejectKind, Signal, Ticker, Top, TopCheck, Trade,
+};
+pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
+pub use instrument::{InstrumentSpec, InstrumentTable, Product};
+pub use num::{Lots, Money, Nanos, NanosDelta, Rate, Ticks};
+pub use record::{EVENT_RECORDS_MAX, EventDecodeError, LEVELS_PER_RECORD, Record, RecordSink};
