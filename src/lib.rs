@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod engine;
+pub mod net;
 pub mod order;
 pub mod ring;
 pub mod risk;

@@ -2,8 +2,8 @@ use super::*;
 use crate::risk::Refusal;
 use crate::strategy::Take;
 use crate::types::{
-    BookKind, Command, CommandKind, InstrumentSpec, Level, LinkKind, Op, Product, Step, Symbol, Ticks, TimeInForce,
-    TopCheck, VenueId,
+    BookKind, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, Product, Step, Symbol, Ticks,
+    TimeInForce, TopCheck, VenueId,
 };
 
 /// Quotes a fixed distance from the touch, and takes once when told to.
