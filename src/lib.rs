@@ -2,4 +2,5 @@
 
 pub mod net;
 pub mod ring;
+pub mod sim;
 pub mod types;
