@@ -375,6 +375,8 @@ pub struct Venue {
     crowd: Vec<(InstrumentId, Report)>,
     /// Reused by every request.
     reports: Vec<Report>,
+    /// Likewise: accounts that the reports at hand concern.
+    touched: Vec<AccountId>,
 }
 
 impl Venue {
@@ -395,6 +397,7 @@ impl Venue {
             events: Vec::new(),
             crowd: Vec::new(),
             reports: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -896,7 +899,7 @@ impl Venue {
     }
 
     fn book_reports(&mut self, instrument: InstrumentId, reports: &[Report], now: Nanos) {
-        let mut touched: Option<AccountId> = None;
+        let mut touched = std::mem::take(&mut self.touched);
         for (at, report) in reports.iter().enumerate() {
             let owner = match *report {
                 Report::Trade { px, qty, taker } => {
@@ -915,10 +918,9 @@ impl Venue {
                 continue;
             }
             let account = AccountId(owner.0);
-            if touched.is_some_and(|before| before != account) {
-                self.settle(touched, instrument, now);
+            if !touched.contains(&account) {
+                touched.push(account);
             }
-            touched = Some(account);
             match *report {
                 Report::Accepted { no, .. } => {
                     // A post-only order that would take is never told as new.
@@ -944,7 +946,11 @@ impl Venue {
                 Report::Trade { .. } => {}
             }
         }
-        self.settle(touched, instrument, now);
+        // Only now: a later report may still fill what settling would cancel.
+        for account in touched.drain(..) {
+            self.settle(account, instrument, now);
+        }
+        self.touched = touched;
     }
 
     fn book_fill(&mut self, instrument: InstrumentId, fill: &Fill, now: Nanos) {
@@ -1016,8 +1022,7 @@ impl Venue {
     }
 
     /// Brings margin and reduce-only orders of an account in line with its position.
-    fn settle(&mut self, account: Option<AccountId>, instrument: InstrumentId, now: Nanos) {
-        let Some(account) = account else { return };
+    fn settle(&mut self, account: AccountId, instrument: InstrumentId, now: Nanos) {
         let at = self.open_idx(account, instrument);
         let position = self.accounts[account.0 as usize].holding(instrument).qty.get();
         for side in [Side::Bid, Side::Ask] {
