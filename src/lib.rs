@@ -1,6 +1,12 @@
 //! Tercel, a low-latency trading engine.
 
+pub mod book;
+pub mod engine;
 pub mod net;
+pub mod order;
 pub mod ring;
+pub mod risk;
+pub mod signal;
 pub mod sim;
+pub mod strategy;
 pub mod types;
