@@ -7,5 +7,6 @@ pub mod order;
 pub mod ring;
 pub mod risk;
 pub mod signal;
+pub mod sim;
 pub mod strategy;
 pub mod types;
