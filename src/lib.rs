@@ -1,3 +1,4 @@
 //! Tercel, a low-latency trading engine.
 
 pub mod types;
+pub mod venue;
