@@ -1,4 +1,13 @@
 //! Tercel, a low-latency trading engine.
 
+pub mod book;
+pub mod engine;
+pub mod net;
+pub mod order;
+pub mod ring;
+pub mod risk;
+pub mod signal;
+pub mod sim;
+pub mod strategy;
 pub mod types;
 pub mod venue;

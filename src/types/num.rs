@@ -200,6 +200,17 @@ impl Money {
         Self(if exact { quotient } else { quotient + 1 })
     }
 
+    /// Returns the part of the amount that belongs to `part` of `whole`, truncated towards zero: the cost of the share
+    /// of a position that is closed. Zero if `whole` is zero.
+    ///
+    /// Engine and simulated venue both account by this rule, so that their balances agree to the last unit.
+    pub const fn pro_rata(self, part: super::Lots, whole: super::Lots) -> Self {
+        if whole.get() == 0 {
+            return Self::ZERO;
+        }
+        Self(self.0.saturating_mul(part.get() as i128) / whole.get() as i128)
+    }
+
     /// Reads a plain decimal such as `-12.5`, exactly.
     ///
     /// # Errors

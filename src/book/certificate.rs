@@ -1,0 +1,189 @@
+//! The integrity certificate: the depth book's top against the venue's own, while both run.
+//!
+//! Three venues' habits, three rules (see [`TopCheck`]): equal numbers mean equal state; the newest top at or before an
+//! update is its state; or only the price at arrival can be compared. Where the two streams are not ordered against
+//! each other, a check waits until the top that decides it can no longer come.
+
+use super::Touch;
+use crate::types::{Top, TopCheck};
+
+/// Most book states that wait for the venue's top. Binance's two streams were seen about 40 apart; a thousand leaves
+/// room for a stalled stream before the oldest are given up (and counted).
+const PENDING_MAX: usize = 1024;
+
+/// How many checks were made, how many held, and how many could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CertificateCounts {
+    /// Comparisons made.
+    pub checked: u64,
+    /// Comparisons in which both tops were the same.
+    pub equal: u64,
+    /// Book states given up because the venue's top did not come in time.
+    pub given_up: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Numbered {
+    seq: u64,
+    touch: Touch,
+}
+
+/// A fixed ring of numbered touches in ascending order of their numbers.
+struct Pending {
+    items: Box<[Numbered]>,
+    start: usize,
+    len: usize,
+}
+
+impl Pending {
+    fn new() -> Self {
+        Self { items: vec![Numbered::default(); PENDING_MAX].into_boxed_slice(), start: 0, len: 0 }
+    }
+
+    /// Appends; returns whether the oldest had to go.
+    fn push(&mut self, item: Numbered) -> bool {
+        let is_full = self.len == PENDING_MAX;
+        if is_full {
+            self.pop();
+        }
+        let end = (self.start + self.len) % PENDING_MAX;
+        self.items[end] = item;
+        self.len += 1;
+        is_full
+    }
+
+    fn front(&self) -> Option<Numbered> {
+        (self.len > 0).then(|| self.items[self.start])
+    }
+
+    fn pop(&mut self) {
+        self.start = (self.start + 1) % PENDING_MAX;
+        self.len -= 1;
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+/// Compares one instrument's depth book with the venue's own top of book.
+pub struct Certificate {
+    counts: CertificateCounts,
+    /// Book states whose check is not decided yet.
+    books: Pending,
+    /// Tops with a number that the book has not reached yet ([`TopCheck::SameSeq`] only).
+    tops: Pending,
+    /// The newest top seen ([`TopCheck::AtOrBefore`] only).
+    last_top: Option<Numbered>,
+    mode: TopCheck,
+}
+
+impl Default for Certificate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Certificate {
+    /// Makes a certificate without checks; which rule holds is learnt from the first top.
+    pub fn new() -> Self {
+        Self {
+            counts: CertificateCounts::default(),
+            books: Pending::new(),
+            tops: Pending::new(),
+            last_top: None,
+            mode: TopCheck::None,
+        }
+    }
+
+    /// Takes the touch of the book after an update numbered `seq`.
+    #[inline]
+    pub fn on_book(&mut self, touch: Touch, seq: u64) {
+        match self.mode {
+            TopCheck::AtOrBefore => {
+                if self.last_top.is_some() && self.books.push(Numbered { seq, touch }) {
+                    self.counts.given_up += 1;
+                }
+            }
+            TopCheck::SameSeq => {
+                while let Some(top) = self.tops.front().filter(|top| top.seq <= seq) {
+                    self.tops.pop();
+                    if top.seq == seq {
+                        self.count(top.touch == touch);
+                    }
+                }
+                self.books.push(Numbered { seq, touch });
+            }
+            TopCheck::PriceAtArrival | TopCheck::None => {}
+        }
+    }
+
+    /// Takes the venue's own top of book; `book` is the depth book's top as it stands.
+    #[inline]
+    pub fn on_top(&mut self, top: &Top, book: &Touch) {
+        let numbered = Numbered { seq: top.meta.seq, touch: Touch { bid: top.bid, ask: top.ask } };
+        if top.check != TopCheck::None && (self.mode == TopCheck::None || top.check < self.mode) {
+            // A venue may send two streams that can be compared; the stricter rule has the smaller number.
+            self.mode = top.check;
+        }
+        if top.check != self.mode {
+            return;
+        }
+        match self.mode {
+            TopCheck::AtOrBefore => {
+                self.decide(|seq| seq < numbered.seq);
+                self.last_top = Some(numbered);
+            }
+            TopCheck::SameSeq => {
+                while let Some(state) = self.books.front().filter(|state| state.seq <= numbered.seq) {
+                    self.books.pop();
+                    if state.seq == numbered.seq {
+                        self.count(state.touch == numbered.touch);
+                        return;
+                    }
+                }
+                self.tops.push(numbered);
+            }
+            TopCheck::PriceAtArrival => {
+                let px = |touch: &Touch| (touch.bid.map(|l| l.px), touch.ask.map(|l| l.px));
+                if book.bid.is_some() && book.ask.is_some() {
+                    self.count(px(&numbered.touch) == px(book));
+                }
+            }
+            TopCheck::None => {}
+        }
+    }
+
+    /// The input has ended: no further top can come, so the waiting checks are made with the last one.
+    pub fn finish(&mut self) {
+        if self.mode == TopCheck::AtOrBefore {
+            self.decide(|_| true);
+        }
+    }
+
+    /// The book is no longer trusted: what was waiting is forgotten.
+    pub fn reset(&mut self) {
+        self.books.clear();
+        self.tops.clear();
+    }
+
+    /// What was found so far.
+    pub fn counts(&self) -> CertificateCounts {
+        self.counts
+    }
+
+    /// Makes the waiting checks whose deciding top is known to be `last_top`.
+    fn decide(&mut self, is_decided: impl Fn(u64) -> bool) {
+        while let Some(state) = self.books.front().filter(|state| is_decided(state.seq)) {
+            self.books.pop();
+            if let Some(top) = self.last_top.filter(|top| top.seq <= state.seq) {
+                self.count(top.touch == state.touch);
+            }
+        }
+    }
+
+    fn count(&mut self, is_equal: bool) {
+        self.counts.checked += 1;
+        self.counts.equal += u64::from(is_equal);
+    }
+}

@@ -1,0 +1,117 @@
+//! What the engine keeps of one instrument.
+
+use super::EngineConfig;
+use super::portfolio::Holding;
+use crate::book::{Certificate, FusedTop, L2Book};
+use crate::risk::Exposure;
+use crate::signal::Signals;
+use crate::strategy::{Wish, Wishes};
+use crate::types::{BookState, ClientOrderId, InstrumentSpec, Lots, Ticker, Ticks};
+
+/// One side of our quote: what is wanted, and the order that works for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Quote {
+    /// What the strategy wanted last; `None`: no order.
+    pub wanted: Option<(Ticks, Lots)>,
+    /// The order for it, until it is final.
+    pub order: Option<ClientOrderId>,
+    /// What is wanted may differ from what works.
+    pub is_dirty: bool,
+}
+
+pub(super) struct Instrument {
+    pub spec: InstrumentSpec,
+    pub state: BookState,
+    pub book: L2Book,
+    pub fused: FusedTop,
+    pub certificate: Certificate,
+    pub signals: Signals,
+    pub ticker: Option<Ticker>,
+    pub trades: u64,
+    pub exposure: Exposure,
+    pub holding: Holding,
+    pub quotes: [Quote; 2],
+    pub venue_position: Option<Lots>,
+}
+
+impl Instrument {
+    pub fn new(spec: &InstrumentSpec, config: &EngineConfig) -> Self {
+        Self {
+            spec: *spec,
+            state: BookState::Empty,
+            book: L2Book::new(config.limits.window_ticks, config.limits.far_levels_max),
+            fused: FusedTop::default(),
+            certificate: Certificate::new(),
+            signals: Signals::new(&config.signals),
+            ticker: None,
+            trades: 0,
+            exposure: Exposure::default(),
+            holding: Holding::default(),
+            quotes: [Quote::default(); 2],
+            venue_position: None,
+        }
+    }
+
+    /// Whether a strategy may look: the book is proven whole and both sides are there, not crossed.
+    #[inline]
+    pub fn is_quotable(&self) -> bool {
+        let touch = self.fused.touch();
+        self.state == BookState::Live && touch.bid.is_some() && touch.ask.is_some() && !touch.is_crossed()
+    }
+
+    /// Price at which exposure is counted: the ask, which is the greater one.
+    #[inline]
+    pub fn mark_px(&self) -> Option<Ticks> {
+        self.fused.touch().ask.map(|level| level.px)
+    }
+
+    /// Takes what the strategy wants; returns how many wishes were replaced before they could be carried out.
+    #[inline]
+    pub fn note_wishes(&mut self, wishes: &Wishes) -> u64 {
+        let mut conflated = 0;
+        for (quote, wish) in self.quotes.iter_mut().zip(wishes.quotes) {
+            let wanted = match wish {
+                Wish::Same => continue,
+                Wish::Nothing => None,
+                Wish::Quote { px, qty } => Some((px, qty)),
+            };
+            if wanted != quote.wanted {
+                conflated += u64::from(quote.is_dirty);
+                quote.wanted = wanted;
+                quote.is_dirty = true;
+            }
+        }
+        conflated
+    }
+
+    /// Whether a quote may need an order changed.
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        self.quotes.iter().any(|quote| quote.is_dirty)
+    }
+
+    /// Nothing is wanted any more.
+    pub fn withdraw_wishes(&mut self) {
+        for quote in &mut self.quotes {
+            quote.wanted = None;
+            quote.is_dirty = true;
+        }
+    }
+
+    /// Looks again at the quote that the order works for.
+    pub fn mark_quote(&mut self, id: ClientOrderId) {
+        for quote in &mut self.quotes {
+            quote.is_dirty |= quote.order == Some(id);
+        }
+    }
+
+    /// The order has ended: the quote needs another one, if it is still wanted.
+    pub fn forget_quote(&mut self, id: ClientOrderId) {
+        for quote in &mut self.quotes {
+            if quote.order == Some(id) {
+                quote.order = None;
+                quote.is_dirty = true;
+            }
+        }
+    }
+}

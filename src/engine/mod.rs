@@ -1,0 +1,522 @@
+//! The pure state machine: events in, commands out.
+//!
+//! No I/O, no clock, no randomness, no allocation after construction: the same events give the same commands on any
+//! machine at any speed. Live trading, replay, bench and tests differ only in what feeds [`Engine::on_event`] and in what
+//! takes the commands. Latency stamps go through a [`Probe`], which does nothing in a replay, and enter no decision.
+//!
+//! ```text
+//! event ─▶ book · certificate ─▶ signals ─▶ strategy ─▶ wishes ─▶ quoter ─▶ risk ─▶ order table ─▶ command
+//!      └─▶ order table ─▶ portfolio (position, cost, fees) ─▶ exposure
+//! ```
+
+mod instrument;
+mod portfolio;
+mod quoter;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use portfolio::{Holding, PnlSplit};
+pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
+
+use instrument::Instrument;
+
+use crate::order::{ExecIds, Input, Order, OrderState, OrderTable};
+use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits};
+use crate::signal::SignalConfig;
+use crate::strategy::{Strategy, View, Wishes};
+use crate::types::{
+    Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
+    InstrumentId, InstrumentTable, Meta, Money, Nanos, OrderStatus, OrderUpdate, Position, Reject, RejectKind, Side,
+    Ticker, Top, Trade,
+};
+
+/// Every capacity of the engine, fixed at start-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Prices in the dense window of one side of a book: 4,096 ticks hold nearly every change of the captured feeds.
+    pub window_ticks: usize,
+    /// Levels of one side outside the window. The deepest captured book holds 5,400 levels a side.
+    pub far_levels_max: usize,
+    /// Orders that are not settled, all instruments together.
+    pub orders_max: usize,
+    /// Executions remembered against repetition.
+    pub exec_ids_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { window_ticks: 4096, far_levels_max: 16_384, orders_max: 1024, exec_ids_max: 65_536 }
+    }
+}
+
+/// Everything that the engine is told once.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct EngineConfig {
+    /// Capacities.
+    pub limits: Limits,
+    /// Risk limits.
+    pub risk: RiskLimits,
+    /// The venue's rate limits.
+    pub rates: RateLimits,
+    /// Time constants of the signals.
+    pub signals: SignalConfig,
+    /// A request unanswered for so long makes its order `Unknown`, in nanoseconds; zero means two seconds.
+    pub answer_within_ns: u64,
+}
+
+impl EngineConfig {
+    fn answer_within_ns(&self) -> u64 {
+        if self.answer_within_ns == 0 { 2_000_000_000 } else { self.answer_within_ns }
+    }
+}
+
+/// Takes the time inside the core for the latency report. [`NoProbe`] in replays.
+pub trait Probe {
+    /// Nanoseconds since the moment `recv`, at which the event's read returned.
+    fn since(&mut self, recv: Nanos) -> u32;
+}
+
+/// Takes no time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProbe;
+
+impl Probe for NoProbe {
+    #[inline(always)]
+    fn since(&mut self, _recv: Nanos) -> u32 {
+        0
+    }
+}
+
+/// What happened that is neither an order nor a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EngineCounts {
+    /// Events taken.
+    pub events: u64,
+    /// Events whose receive stamp lay before the engine's time, and were taken at the engine's time.
+    pub time_clamped: u64,
+    /// Book events that left the book crossed.
+    pub crossed: u64,
+    /// Executions booked.
+    pub fills: u64,
+    /// Executions that came again and were not booked.
+    pub fills_repeated: u64,
+    /// Executions of orders that the table does not hold; their positions were booked.
+    pub fills_unmatched: u64,
+    /// Order news about orders that the table does not hold.
+    pub orders_unmatched: u64,
+    /// Commands that left.
+    pub commands: u64,
+    /// Quotes that were wanted and superseded by a newer wish before the rate budget or an answer let them out.
+    pub conflated: u64,
+}
+
+/// Whether and how the engine trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Not armed yet: watches.
+    Watching,
+    /// Trades.
+    Trading,
+    /// Cancels what is open and places nothing.
+    Stopping,
+    /// As `Stopping`, for good.
+    Killed,
+}
+
+/// The trading engine: owns books, signals, strategy, risk and orders.
+pub struct Engine<S, P = NoProbe> {
+    config: EngineConfig,
+    instruments: Box<[Instrument]>,
+    orders: OrderTable,
+    exec_ids: ExecIds,
+    risk: Risk,
+    budget: RateBudget,
+    strategy: S,
+    probe: P,
+    mode: Mode,
+    now: Nanos,
+    cause: Cause,
+    wallet_start: Option<Money>,
+    wallet_venue: Option<Money>,
+    counts: EngineCounts,
+}
+
+/// The stamps of the event at hand, for the commands that it causes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cause {
+    recv: Nanos,
+    stamps: CommandStamps,
+}
+
+impl<S: Strategy> Engine<S> {
+    /// Makes an engine without stamps. See [`Engine::with_probe`].
+    pub fn new(table: &InstrumentTable, config: EngineConfig, strategy: S) -> Self {
+        Self::with_probe(table, config, strategy, NoProbe)
+    }
+}
+
+impl<S: Strategy, P: Probe> Engine<S, P> {
+    /// Makes an engine that watches until it is armed ([`Control::Arm`]). Everything it will ever need is allocated here.
+    ///
+    /// # Panics
+    /// If a capacity in `config.limits` is not what its documentation asks for.
+    pub fn with_probe(table: &InstrumentTable, config: EngineConfig, strategy: S, probe: P) -> Self {
+        Self {
+            instruments: table.iter().map(|(_, spec)| Instrument::new(spec, &config)).collect(),
+            orders: OrderTable::new(config.limits.orders_max),
+            exec_ids: ExecIds::new(config.limits.exec_ids_max),
+            risk: Risk::new(config.risk),
+            budget: RateBudget::new(&config.rates),
+            config,
+            strategy,
+            probe,
+            mode: Mode::Watching,
+            now: Nanos::ZERO,
+            cause: Cause::default(),
+            wallet_start: None,
+            wallet_venue: None,
+            counts: EngineCounts::default(),
+        }
+    }
+
+    /// Takes one event and gives the commands that follow from it.
+    ///
+    /// # Cost
+    /// Proportional to the levels of a book event; otherwise constant, but for a timer, which visits every order.
+    #[inline]
+    pub fn on_event(&mut self, event: &Event<'_>, out: &mut impl CommandSink) {
+        let meta = event.meta();
+        self.counts.events += 1;
+        // Engine time never runs backwards, whatever a recorder's clock did.
+        self.counts.time_clamped += u64::from(meta.recv < self.now);
+        self.now = self.now.max(meta.recv);
+        self.cause = Cause {
+            recv: meta.recv,
+            stamps: CommandStamps {
+                framed_ns: meta.framed_ns,
+                decoded_ns: meta.decoded_ns,
+                dequeued_ns: self.probe.since(meta.recv),
+                decided_ns: 0,
+            },
+        };
+        match event {
+            Event::Book(book) => self.on_book(book, out),
+            Event::Top(top) => self.on_top(top, out),
+            Event::Trade(trade) => self.on_trade(trade, out),
+            Event::Ticker(ticker) => self.on_ticker(ticker),
+            Event::BookStatus(status) => self.on_book_status(status, out),
+            Event::Ack(ack) => self.on_ack(ack, out),
+            Event::Reject(reject) => self.on_reject(reject, out),
+            Event::Order(update) => self.on_order(update, out),
+            Event::Fill(fill) => self.on_fill(fill, out),
+            Event::Position(position) => self.on_position(position),
+            Event::Balance(balance) => self.on_balance(balance),
+            Event::Link(link) => {
+                if link.kind == crate::types::LinkKind::Trade && !link.is_up {
+                    self.doubt_unanswered(0);
+                }
+            }
+            Event::Timer(_) => self.on_timer(out),
+            Event::Control(_, control) => self.on_control(*control, out),
+            Event::Signal(_) => {}
+        }
+    }
+
+    fn on_book(&mut self, event: &Book<'_>, out: &mut impl CommandSink) {
+        let id = event.meta.instrument;
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.book.apply(event);
+        let touch = instrument.book.touch();
+        if touch.is_crossed() {
+            self.counts.crossed += 1;
+        }
+        instrument.certificate.on_book(touch, event.cross_seq);
+        if instrument.fused.on_book(touch, event.cross_seq, self.now) {
+            instrument.signals.on_touch(instrument.fused.touch(), self.now);
+        }
+        self.decide(id, out, |strategy, view, wishes| strategy.on_market(view, wishes));
+    }
+
+    fn on_top(&mut self, top: &Top, out: &mut impl CommandSink) {
+        let id = top.meta.instrument;
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        let book_touch = instrument.book.touch();
+        if instrument.state == BookState::Live {
+            instrument.certificate.on_top(top, &book_touch);
+        }
+        if !instrument.fused.on_top(top) {
+            return;
+        }
+        instrument.signals.on_touch(instrument.fused.touch(), self.now);
+        self.decide(id, out, |strategy, view, wishes| strategy.on_market(view, wishes));
+    }
+
+    fn on_trade(&mut self, trade: &Trade, out: &mut impl CommandSink) {
+        let id = trade.meta.instrument;
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.signals.on_trade(trade);
+        instrument.trades += 1;
+        self.decide(id, out, |strategy, view, wishes| strategy.on_trade(view, trade, wishes));
+    }
+
+    fn on_ticker(&mut self, ticker: &Ticker) {
+        if let Some(instrument) = self.instruments.get_mut(ticker.meta.instrument.idx()) {
+            instrument.ticker = Some(*ticker);
+        }
+    }
+
+    fn on_book_status(&mut self, status: &BookStatus, out: &mut impl CommandSink) {
+        let id = status.meta.instrument;
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.state = status.state;
+        if status.state != BookState::Live {
+            instrument.fused.clear();
+            instrument.signals.forget_touch();
+            instrument.certificate.reset();
+            instrument.withdraw_wishes();
+            self.work_quotes(id, out);
+        }
+    }
+
+    fn on_ack(&mut self, ack: &Ack, out: &mut impl CommandSink) {
+        if ack.limit_left != u32::MAX {
+            let bucket = match ack.op {
+                crate::types::Op::Create => &mut self.budget.create,
+                crate::types::Op::Amend => &mut self.budget.amend,
+                _ => &mut self.budget.cancel,
+            };
+            bucket.at_most(ack.limit_left, self.now);
+        }
+        self.change_order(ack.client_id, Input::Ack(ack.op), out);
+    }
+
+    fn on_reject(&mut self, reject: &Reject, out: &mut impl CommandSink) {
+        if reject.kind == RejectKind::RateLimited {
+            // The venue's window is full: nothing of any kind for a token's time.
+            for bucket in [&mut self.budget.create, &mut self.budget.amend, &mut self.budget.cancel] {
+                bucket.at_most(0, self.now);
+            }
+        }
+        self.change_order(reject.client_id, Input::Reject(reject.op, reject.kind), out);
+    }
+
+    fn on_order(&mut self, update: &OrderUpdate, out: &mut impl CommandSink) {
+        let id = update.client_id;
+        let Some(order) = self.orders.get(id) else {
+            self.counts.orders_unmatched += 1;
+            return;
+        };
+        let is_amended = order.asked == Some((update.px, update.qty));
+        self.orders.note_told(id, update.px, update.qty, update.filled);
+        if is_amended && matches!(update.status, OrderStatus::New | OrderStatus::PartiallyFilled) {
+            self.change_order(id, Input::Amended, out);
+        }
+        self.change_order(id, Input::Told(update.status), out);
+    }
+
+    fn on_fill(&mut self, fill: &Fill, out: &mut impl CommandSink) {
+        let id = fill.meta.instrument;
+        if !self.exec_ids.insert(fill.exec_id) {
+            self.counts.fills_repeated += 1;
+            return;
+        }
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        self.counts.fills += 1;
+        instrument.holding.on_fill(&instrument.spec, fill, instrument.fused.touch());
+        instrument.exposure.position = instrument.holding.position;
+        match self.orders.fill(fill.client_id, fill.qty) {
+            Some(change) => {
+                self.after_change(&change.before, &change.after);
+                self.orders.settle(fill.client_id);
+            }
+            None => self.counts.fills_unmatched += 1,
+        }
+        self.recount(id);
+        self.mark_equity();
+        self.decide(id, out, |strategy, view, wishes| strategy.on_fill(view, fill, wishes));
+        self.work_quotes(id, out);
+    }
+
+    fn on_position(&mut self, position: &Position) {
+        if let Some(instrument) = self.instruments.get_mut(position.meta.instrument.idx()) {
+            instrument.venue_position = Some(position.qty);
+        }
+    }
+
+    fn on_balance(&mut self, balance: &Balance) {
+        if self.wallet_start.is_none() {
+            self.wallet_start = Some(balance.wallet);
+        }
+        self.wallet_venue = Some(balance.wallet);
+        self.mark_equity();
+    }
+
+    fn on_timer(&mut self, out: &mut impl CommandSink) {
+        self.doubt_unanswered(self.config.answer_within_ns());
+        self.mark_equity();
+        for idx in 0..self.instruments.len() {
+            let id = InstrumentId(idx as u16);
+            self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
+            self.work_quotes(id, out);
+        }
+        if matches!(self.mode, Mode::Stopping | Mode::Killed) {
+            self.cancel_everything(out);
+        }
+    }
+
+    fn on_control(&mut self, control: Control, out: &mut impl CommandSink) {
+        self.mode = match (self.mode, control) {
+            (Mode::Killed, _) | (_, Control::Kill) => Mode::Killed,
+            (_, Control::Stop) => Mode::Stopping,
+            (Mode::Watching | Mode::Trading, Control::Arm) => Mode::Trading,
+            (Mode::Stopping, Control::Arm) => Mode::Stopping,
+        };
+        self.risk.set_trading(self.mode == Mode::Trading);
+        if self.mode != Mode::Trading {
+            for instrument in &mut self.instruments {
+                instrument.withdraw_wishes();
+            }
+            self.cancel_everything(out);
+        }
+    }
+
+    /// Lets the strategy look at an instrument whose book can be trusted, and carries out what it wants.
+    #[inline]
+    fn decide(
+        &mut self,
+        id: InstrumentId,
+        out: &mut impl CommandSink,
+        ask: impl FnOnce(&mut S, &View<'_>, &mut Wishes),
+    ) {
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        if self.mode != Mode::Trading || !instrument.is_quotable() {
+            return;
+        }
+        let view = View {
+            instrument: id,
+            spec: &instrument.spec,
+            now: self.now,
+            touch: instrument.fused.touch(),
+            book: &instrument.book,
+            signals: &instrument.signals,
+            ticker: instrument.ticker.as_ref(),
+            position: instrument.exposure.position,
+            working: instrument.exposure.open,
+        };
+        let mut wishes = Wishes::default();
+        ask(&mut self.strategy, &view, &mut wishes);
+        self.counts.conflated += instrument.note_wishes(&wishes);
+        if instrument.has_work() {
+            self.work_quotes(id, out);
+        }
+        if let Some(take) = wishes.take {
+            self.take(id, &take, out);
+        }
+    }
+
+    /// Applies an input to an order and everything that follows from the change.
+    fn change_order(&mut self, id: ClientOrderId, input: Input, out: &mut impl CommandSink) {
+        let Some(change) = self.orders.apply(id, input) else {
+            self.counts.orders_unmatched += 1;
+            return;
+        };
+        self.after_change(&change.before, &change.after);
+        if matches!(input, Input::Reject(..))
+            && let Some(instrument) = self.instruments.get_mut(change.after.instrument.idx())
+        {
+            // What was wanted has not happened: look at it again.
+            instrument.mark_quote(id);
+        }
+        self.orders.settle(id);
+        self.work_quotes(change.after.instrument, out);
+    }
+
+    /// Moves what an order reserves from its state before to its state after.
+    fn after_change(&mut self, before: &Order, after: &Order) {
+        let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) else { return };
+        let side = after.side as usize;
+        let open = &mut instrument.exposure.open[side];
+        *open = open.saturating_sub(before.leaves_max()).saturating_add(after.leaves_max());
+        if after.state.is_final() && !before.state.is_final() {
+            instrument.exposure.open_orders = instrument.exposure.open_orders.saturating_sub(1);
+            instrument.forget_quote(after.id);
+        }
+        self.recount(after.instrument);
+    }
+
+    fn recount(&mut self, id: InstrumentId) {
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        if let Some(px) = instrument.mark_px() {
+            self.risk.recount(&mut instrument.exposure, &instrument.spec, px);
+        }
+    }
+
+    /// Tells risk what the account is worth: wallet as booked here, and positions at the mid.
+    fn mark_equity(&mut self) {
+        let Some(start) = self.wallet_start else { return };
+        let profit = self
+            .instruments
+            .iter()
+            .fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch())));
+        self.risk.on_equity(start.saturating_add(profit));
+    }
+
+    /// Orders whose request was not answered for `within_ns` become unknown.
+    fn doubt_unanswered(&mut self, within_ns: u64) {
+        let now = self.now;
+        loop {
+            let overdue = self.orders.iter().find(|order| {
+                matches!(order.state, OrderState::PendingNew | OrderState::PendingAmend | OrderState::PendingCancel)
+                    && now.saturating_since(order.asked_at) >= within_ns
+            });
+            let Some(id) = overdue.map(|order| order.id) else { return };
+            if let Some(change) = self.orders.apply(id, Input::NoAnswer) {
+                self.after_change(&change.before, &change.after);
+            }
+        }
+    }
+
+    /// Whether no order may trade any more.
+    pub fn is_flat_of_orders(&self) -> bool {
+        self.orders.open_count() == 0
+    }
+
+    /// Whether and how it trades.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Engine time: the newest receive stamp taken.
+    pub fn now(&self) -> Nanos {
+        self.now
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> &EngineCounts {
+        &self.counts
+    }
+
+    /// The strategy, for tests and reports.
+    pub fn strategy(&self) -> &S {
+        &self.strategy
+    }
+
+    /// Best own working price of a side.
+    fn own_px(&self, id: InstrumentId, side: Side) -> Option<crate::types::Ticks> {
+        let quote = self.instruments.get(id.idx())?.quotes[side as usize].order?;
+        self.orders.get(quote).map(|order| order.px)
+    }
+
+    /// The input has ended: checks that waited for more are made.
+    pub fn finish(&mut self) {
+        for instrument in &mut self.instruments {
+            instrument.certificate.finish();
+        }
+    }
+
+    /// An event without cause in the market: a timer or a control at `at`.
+    pub fn meta_at(at: Nanos) -> Meta {
+        Meta { recv: at, ..Meta::default() }
+    }
+}

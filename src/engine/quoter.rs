@@ -1,0 +1,291 @@
+//! Turns what is wanted into requests: at most one working order per side, at most one request under way for each, and
+//! never more than the rate budget. What cannot leave now waits as the newest wish and is looked at again with the next
+//! event of the instrument or the next timer.
+
+use super::{Engine, Probe};
+use crate::order::{Input, Order, OrderState};
+use crate::risk::{Refusal, Request, Risk};
+use crate::strategy::{Strategy, Take};
+use crate::types::{
+    BookState, ClientOrderId, Command, CommandKind, CommandSink, InstrumentId, Lots, Side, Ticks, TimeInForce,
+};
+
+/// What a side needs.
+enum Need {
+    Nothing,
+    New(Ticks, Lots),
+    Amend(ClientOrderId, Ticks, Lots),
+    Cancel(ClientOrderId),
+}
+
+impl<S: Strategy, P: Probe> Engine<S, P> {
+    /// Brings both quotes of an instrument closer to what is wanted.
+    pub(super) fn work_quotes(&mut self, id: InstrumentId, out: &mut impl CommandSink) {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return };
+        if !instrument.has_work() {
+            return;
+        }
+        // The side that moves away from the other goes first, so that our own quotes do not meet.
+        let rises = match (instrument.quotes[0].wanted, self.own_px(id, Side::Bid)) {
+            (Some((wanted, _)), Some(working)) => wanted > working,
+            _ => false,
+        };
+        let sides = if rises { [Side::Ask, Side::Bid] } else { [Side::Bid, Side::Ask] };
+        for side in sides {
+            self.work_quote(id, side, out);
+        }
+    }
+
+    fn work_quote(&mut self, id: InstrumentId, side: Side, out: &mut impl CommandSink) {
+        let is_done = match self.need(id, side) {
+            None => false,
+            Some(Need::Nothing) => true,
+            Some(Need::Cancel(order)) => self.cancel(order, out),
+            Some(Need::New(px, qty)) => self.place_quote(id, side, px, qty, out),
+            Some(Need::Amend(order, px, qty)) => self.amend_quote(id, side, order, px, qty, out),
+        };
+        if is_done && let Some(instrument) = self.instruments.get_mut(id.idx()) {
+            instrument.quotes[side as usize].is_dirty = false;
+        }
+    }
+
+    /// What the side needs now; `None` if an answer must come first.
+    fn need(&self, id: InstrumentId, side: Side) -> Option<Need> {
+        let quote = self.instruments.get(id.idx())?.quotes[side as usize];
+        if !quote.is_dirty {
+            return Some(Need::Nothing);
+        }
+        let order = quote.order.and_then(|order| self.orders.get(order));
+        let Some(order) = order else {
+            return Some(quote.wanted.map_or(Need::Nothing, |(px, qty)| Need::New(px, qty)));
+        };
+        if order.state != OrderState::Live {
+            return None;
+        }
+        Some(match quote.wanted {
+            None => Need::Cancel(order.id),
+            Some((px, qty)) => {
+                // `qty` is what should still be filled; the venue takes whole quantities.
+                let whole = qty.saturating_add(order.filled);
+                if (px, whole) == (order.px, order.qty) { Need::Nothing } else { Need::Amend(order.id, px, whole) }
+            }
+        })
+    }
+
+    fn request<'a>(
+        &'a self,
+        id: InstrumentId,
+        side: Side,
+        px: Ticks,
+        qty: Lots,
+        replaces: Lots,
+    ) -> Option<Request<'a>> {
+        let instrument = self.instruments.get(id.idx())?;
+        Some(Request {
+            spec: &instrument.spec,
+            side,
+            px,
+            qty,
+            reduce_only: false,
+            replaces,
+            now: self.now,
+            is_book_live: instrument.state == BookState::Live,
+            touch: instrument.fused.touch(),
+            confirmed_at: instrument.fused.confirmed_at(),
+            exposure: &instrument.exposure,
+            own_opposite_px: self.own_px(id, side.opposite()),
+        })
+    }
+
+    /// Places a resting order for a quote; returns whether nothing is left to do (a refusal is final until the wish
+    /// changes, an empty budget is not).
+    fn place_quote(&mut self, id: InstrumentId, side: Side, px: Ticks, qty: Lots, out: &mut impl CommandSink) -> bool {
+        if !self.risk.is_trading() {
+            return true;
+        }
+        if !self.budget.create.try_take(self.now) {
+            return false;
+        }
+        match self.place(id, side, px, qty, TimeInForce::PostOnly, false, out) {
+            Ok(order) => {
+                if let Some(instrument) = self.instruments.get_mut(id.idx()) {
+                    instrument.quotes[side as usize].order = Some(order);
+                }
+                true
+            }
+            Err(refusal) => {
+                self.budget.create.give_back();
+                // These pass by themselves; the others need another wish.
+                !matches!(refusal, Refusal::SelfTrade | Refusal::Duplicate | Refusal::Gateway | Refusal::OrderTable)
+            }
+        }
+    }
+
+    /// Takes the touch with an order that fills at once or not at all.
+    pub(super) fn take(&mut self, id: InstrumentId, take: &Take, out: &mut impl CommandSink) {
+        if !self.budget.create.try_take(self.now) {
+            self.risk.refuse(Refusal::OrderRate);
+            return;
+        }
+        let tif = TimeInForce::ImmediateOrCancel;
+        if self.place(id, take.side, take.px, take.qty, tif, take.reduce_only, out).is_err() {
+            self.budget.create.give_back();
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // One order, spelt out; a struct would be built and taken apart on the spot.
+    fn place(
+        &mut self,
+        id: InstrumentId,
+        side: Side,
+        px: Ticks,
+        qty: Lots,
+        tif: TimeInForce,
+        reduce_only: bool,
+        out: &mut impl CommandSink,
+    ) -> Result<ClientOrderId, Refusal> {
+        self.recount(id);
+        let Some(request) = self.request(id, side, px, qty, Lots::ZERO) else { return Err(Refusal::BookNotLive) };
+        let request = Request { reduce_only, ..request };
+        if let Some(refusal) = self.risk.verdict(&request) {
+            return Err(self.risk.refuse(refusal));
+        }
+        let order = Order {
+            id: ClientOrderId(0),
+            instrument: id,
+            side,
+            tif,
+            reduce_only,
+            state: OrderState::PendingNew,
+            px,
+            qty,
+            asked: None,
+            filled: Lots::ZERO,
+            filled_told: Lots::ZERO,
+            asked_at: self.now,
+        };
+        let Ok(client_id) = self.orders.insert(order) else { return Err(self.risk.refuse(Refusal::OrderTable)) };
+        let command = self.command(CommandKind::New, id, side, client_id, px, qty);
+        if !self.send(Command { tif, reduce_only, ..command }, out) {
+            self.orders.withdraw(client_id);
+            return Err(self.risk.refuse(Refusal::Gateway));
+        }
+        if let Some(instrument) = self.instruments.get_mut(id.idx()) {
+            let exposure = &mut instrument.exposure;
+            exposure.open[side as usize] = exposure.open[side as usize].saturating_add(qty);
+            exposure.open_orders += 1;
+            Risk::note_sent(exposure, side, px, qty, self.now);
+        }
+        self.recount(id);
+        Ok(client_id)
+    }
+
+    fn amend_quote(
+        &mut self,
+        id: InstrumentId,
+        side: Side,
+        client_id: ClientOrderId,
+        px: Ticks,
+        qty: Lots,
+        out: &mut impl CommandSink,
+    ) -> bool {
+        let Some(&order) = self.orders.get(client_id) else { return true };
+        if !self.risk.is_trading() {
+            return true;
+        }
+        if !self.budget.amend.try_take(self.now) {
+            return false;
+        }
+        self.recount(id);
+        let leaves = qty.saturating_sub(order.filled);
+        let Some(request) = self.request(id, side, px, leaves, order.leaves_max()) else { return true };
+        if let Some(refusal) = self.risk.verdict(&request) {
+            self.budget.amend.give_back();
+            self.risk.refuse(refusal);
+            if matches!(refusal, Refusal::SelfTrade) {
+                return false;
+            }
+            // A quote that may not move may not stay where nobody wants it either.
+            return self.cancel(client_id, out);
+        }
+        let command = self.command(CommandKind::Amend, id, side, client_id, px, qty);
+        if !self.send(command, out) {
+            self.budget.amend.give_back();
+            self.risk.refuse(Refusal::Gateway);
+            return false;
+        }
+        if let Some(change) = self.orders.apply(client_id, Input::AskAmend) {
+            let before = change.before;
+            self.orders.note_asked(client_id, Some((px, qty)), self.now);
+            if let Some(&after) = self.orders.get(client_id) {
+                self.after_change(&before, &after);
+            }
+        }
+        // The answer will mark the quote again if the wish has changed by then.
+        true
+    }
+
+    /// Asks for the end of an order; returns whether the request has left.
+    fn cancel(&mut self, client_id: ClientOrderId, out: &mut impl CommandSink) -> bool {
+        let Some(&order) = self.orders.get(client_id) else { return true };
+        if !self.budget.cancel.try_take(self.now) {
+            return false;
+        }
+        let command = self.command(CommandKind::Cancel, order.instrument, order.side, client_id, order.px, order.qty);
+        if !self.send(command, out) {
+            self.budget.cancel.give_back();
+            return false;
+        }
+        self.orders.apply(client_id, Input::AskCancel);
+        self.orders.note_asked(client_id, None, self.now);
+        true
+    }
+
+    /// Asks for the end of every order for which that is not under way. Called again by the timer until none is left.
+    pub(super) fn cancel_everything(&mut self, out: &mut impl CommandSink) {
+        let patience = self.config.answer_within_ns();
+        loop {
+            let now = self.now;
+            let next = self.orders.iter().find(|order| match order.state {
+                OrderState::Live | OrderState::PendingAmend => true,
+                // In doubt: ask again now and then; a cancel is harmless.
+                OrderState::Unknown => now.saturating_since(order.asked_at) >= patience,
+                _ => false,
+            });
+            let Some(client_id) = next.map(|order| order.id) else { return };
+            if !self.cancel(client_id, out) {
+                return;
+            }
+        }
+    }
+
+    fn command(
+        &self,
+        kind: CommandKind,
+        instrument: InstrumentId,
+        side: Side,
+        client_id: ClientOrderId,
+        px: Ticks,
+        qty: Lots,
+    ) -> Command {
+        Command {
+            kind,
+            side,
+            tif: TimeInForce::GoodTillCancel,
+            reduce_only: false,
+            instrument,
+            client_id,
+            px,
+            qty,
+            at: self.cause.recv,
+            stamps: self.cause.stamps,
+        }
+    }
+
+    fn send(&mut self, mut command: Command, out: &mut impl CommandSink) -> bool {
+        command.stamps.decided_ns = self.probe.since(self.cause.recv);
+        let has_left = out.push(command);
+        self.counts.commands += u64::from(has_left);
+        has_left
+    }
+}

@@ -1,0 +1,161 @@
+//! What the engine has to say at the end, or once a second. Allocates; not for the hot path.
+
+use super::{Engine, EngineCounts, PnlSplit, Probe};
+use crate::book::{CertificateCounts, Touch};
+use crate::order::{Order, OrderCounts};
+use crate::risk::Refusal;
+use crate::strategy::Strategy;
+use crate::types::{BookState, InstrumentSpec, Lots, Money, Side};
+
+/// One book.
+#[derive(Clone, Debug)]
+pub struct BookReport {
+    /// The instrument.
+    pub spec: InstrumentSpec,
+    /// How far it may be trusted.
+    pub state: BookState,
+    /// Its best levels.
+    pub touch: Touch,
+    /// Levels of the bid and the ask side.
+    pub levels: [usize; 2],
+    /// Book events applied.
+    pub updates: u64,
+    /// Trades seen.
+    pub trades: u64,
+    /// Levels dropped for want of room.
+    pub levels_dropped: u64,
+    /// What the comparison with the venue's own top found.
+    pub certificate: CertificateCounts,
+}
+
+/// One position.
+#[derive(Clone, Debug)]
+pub struct PositionReport {
+    /// The instrument.
+    pub spec: InstrumentSpec,
+    /// As the engine books it.
+    pub position: Lots,
+    /// As the venue last told; `None` if it did not.
+    pub venue_position: Option<Lots>,
+    /// Executions booked, and how many of them as a maker.
+    pub fills: [u64; 2],
+    /// Sum of traded values.
+    pub turnover: Money,
+    /// Profit by where it came from.
+    pub pnl: PnlSplit,
+}
+
+/// A few figures while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// Events taken.
+    pub events: u64,
+    /// Commands that left.
+    pub commands: u64,
+    /// Executions booked.
+    pub fills: u64,
+    /// Orders that may still trade.
+    pub open_orders: u64,
+    /// Refusals.
+    pub refused: u64,
+    /// Profit so far in 10⁻⁶ of the settlement currency, clamped to what a word holds; for people.
+    pub pnl_micros: i64,
+    /// Whether the engine is stopping or killed.
+    pub is_stopping: bool,
+    /// Books that can be trusted.
+    pub books_live: u64,
+}
+
+/// Everything the engine knows, for people and for the summary.
+#[derive(Clone, Debug)]
+pub struct EngineReport {
+    /// Books by instrument.
+    pub books: Vec<BookReport>,
+    /// Positions by instrument.
+    pub positions: Vec<PositionReport>,
+    /// Orders by what became of them.
+    pub orders: OrderCounts,
+    /// Orders that may still trade.
+    pub open_orders: Vec<Order>,
+    /// Refusals by reason, those that occurred.
+    pub refused: Vec<(Refusal, u64)>,
+    /// Other counts.
+    pub counts: EngineCounts,
+    /// Wallet at the start, as the venue told.
+    pub wallet_start: Option<Money>,
+    /// Wallet now, by the engine's own books.
+    pub wallet: Option<Money>,
+    /// Wallet as the venue last told.
+    pub wallet_venue: Option<Money>,
+    /// Profit of all instruments by where it came from.
+    pub pnl: PnlSplit,
+}
+
+impl<S: Strategy, P: Probe> Engine<S, P> {
+    /// A few figures for the status line. Does not allocate.
+    pub fn quick_status(&self) -> CoreStatus {
+        let profit = self.instruments.iter().fold(Money::ZERO, |sum, i| {
+            sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch()))
+        });
+        CoreStatus {
+            events: self.counts.events,
+            commands: self.counts.commands,
+            fills: self.counts.fills,
+            open_orders: self.orders.open_count() as u64,
+            refused: self.risk.refused().map(|(_, count)| count).sum(),
+            pnl_micros: i64::try_from(profit.get() / 1_000_000).unwrap_or(i64::MAX),
+            is_stopping: matches!(self.mode, super::Mode::Stopping | super::Mode::Killed),
+            books_live: self.instruments.iter().filter(|i| i.state == BookState::Live).count() as u64,
+        }
+    }
+
+    /// Collects the report.
+    pub fn report(&self) -> EngineReport {
+        let books = self
+            .instruments
+            .iter()
+            .map(|i| BookReport {
+                spec: i.spec,
+                state: i.state,
+                touch: i.book.touch(),
+                levels: [i.book.levels(Side::Bid), i.book.levels(Side::Ask)],
+                updates: i.book.updates(),
+                trades: i.trades,
+                levels_dropped: i.book.levels_dropped(),
+                certificate: i.certificate.counts(),
+            })
+            .collect();
+        let positions: Vec<PositionReport> = self
+            .instruments
+            .iter()
+            .map(|i| PositionReport {
+                spec: i.spec,
+                position: i.holding.position,
+                venue_position: i.venue_position,
+                fills: [i.holding.fills, i.holding.maker_fills],
+                turnover: i.holding.turnover,
+                pnl: i.holding.split(&i.spec, &i.book.touch()),
+            })
+            .collect();
+        let mut pnl = PnlSplit::default();
+        for p in &positions {
+            pnl.spread = pnl.spread.saturating_add(p.pnl.spread);
+            pnl.inventory = pnl.inventory.saturating_add(p.pnl.inventory);
+            pnl.fees = pnl.fees.saturating_add(p.pnl.fees);
+            pnl.total = pnl.total.saturating_add(p.pnl.total);
+        }
+        let change = self.instruments.iter().fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.wallet_change()));
+        EngineReport {
+            books,
+            positions,
+            orders: self.orders.counts(),
+            open_orders: self.orders.iter().filter(|order| !order.state.is_final()).copied().collect(),
+            refused: self.risk.refused().filter(|&(_, count)| count > 0).collect(),
+            counts: self.counts,
+            wallet_start: self.wallet_start,
+            wallet: self.wallet_start.map(|start| start.saturating_add(change)),
+            wallet_venue: self.wallet_venue,
+            pnl,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Single-producer single-consumer ring with the sequence number inside the slot.
+//!
+//! ```text
+//!          head (consumer's, published)            tail (producer's, private)
+//!            ▼                                       ▼
+//!   ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬──────┐   slot = 8 bytes sequence + 56 bytes record
+//!   │ free │ p+1  │ p+2  │ p+3  │ p+4  │ p+5  │ free │ free │   = one cache line
+//!   └──────┴──────┴──────┴──────┴──────┴──────┴──────┴──────┘
+//! ```
+//!
+//! The slot of position `p` holds sequence `p + 1` once it is published, so the consumer finds out by reading the line
+//! that it wants anyway, and a record costs one line transfer. The producer reads `head` only when its cached copy says
+//! that the ring is full.
+//!
+//! Several slots are published together by storing the sequence of the first one last: a consumer that looks at slots
+//! in order sees all of them or none.
+
+use crossbeam_utils::CachePadded;
+
+use super::sync::{Arc, AtomicU64, Ordering, UnsafeCell};
+use crate::types::{Record, RecordSink};
+
+#[repr(C, align(64))]
+struct Slot<T> {
+    /// Position + 1 of what the slot holds, 0 at first. Written by the producer only.
+    sequence: AtomicU64,
+    value: UnsafeCell<T>,
+}
+
+#[cfg(not(loom))]
+const _: () =
+    assert!(size_of::<Slot<Record>>() == 64 && align_of::<Slot<Record>>() == 64, "one slot is one cache line");
+
+struct Shared<T> {
+    slots: Box<[Slot<T>]>,
+    mask: usize,
+    /// Positions below it are free again. Written by the consumer only, on a line of its own.
+    head: CachePadded<AtomicU64>,
+}
+
+// SAFETY: a slot's value is written only by the one producer while its position is in `head + capacity > position >=
+// tail`, and read only by the one consumer after the slot's sequence published it and before `head` passes it (see
+// `Claim::commit`, `Consumer::peek_at`, `Consumer::advance`); the two handles are not `Clone`.
+#[allow(unsafe_code)]
+unsafe impl<T: Send> Sync for Shared<T> {}
+// SAFETY: the slots own plain values of `T`.
+#[allow(unsafe_code)]
+unsafe impl<T: Send> Send for Shared<T> {}
+
+/// Makes a ring of `capacity` slots and returns its two ends.
+///
+/// # Panics
+/// If `capacity` is not a power of two.
+pub fn spsc<T: Copy + Default + Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    assert!(capacity.is_power_of_two(), "ring capacity {capacity} should be a power of two");
+    let slots =
+        (0..capacity).map(|_| Slot { sequence: AtomicU64::new(0), value: UnsafeCell::new(T::default()) }).collect();
+    let shared = Arc::new(Shared { slots, mask: capacity - 1, head: CachePadded::new(AtomicU64::new(0)) });
+    let producer = Producer { shared: shared.clone(), tail: 0, head_cached: 0 };
+    (producer, Consumer { shared, head: 0 })
+}
+
+/// The writing end.
+pub struct Producer<T> {
+    shared: Arc<Shared<T>>,
+    /// Next position to write.
+    tail: u64,
+    /// A copy of the consumer's head, possibly old: the ring may have more room than it says, never less.
+    head_cached: u64,
+}
+
+impl<T: Copy> Producer<T> {
+    /// How many slots the ring has.
+    pub fn capacity(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    /// Whether the consumer has taken everything that was published.
+    pub fn is_drained(&mut self) -> bool {
+        self.consumed() == self.tail
+    }
+
+    /// How many slots were ever published.
+    #[inline]
+    pub fn published(&self) -> u64 {
+        self.tail
+    }
+
+    /// How many slots the consumer has freed. What the consumer's thread did before it freed them is visible.
+    #[inline]
+    pub fn consumed(&mut self) -> u64 {
+        self.refresh_head();
+        self.head_cached
+    }
+
+    /// Reserves `count` slots, or `None` if fewer are free. The claim is filled in place and published by
+    /// [`Claim::commit`]; dropped without that, nothing happens.
+    #[inline]
+    pub fn claim(&mut self, count: usize) -> Option<Claim<'_, T>> {
+        let capacity = self.shared.slots.len();
+        if count > capacity {
+            return None;
+        }
+        let taken_after = |head: u64, tail: u64| (tail - head) as usize + count;
+        if taken_after(self.head_cached, self.tail) > capacity {
+            self.refresh_head();
+            if taken_after(self.head_cached, self.tail) > capacity {
+                return None;
+            }
+        }
+        Some(Claim { producer: self, count })
+    }
+
+    /// Publishes one value; hands it back if the ring is full.
+    ///
+    /// # Errors
+    /// The value, if there is no room.
+    #[inline]
+    pub fn push(&mut self, value: T) -> Result<(), T> {
+        match self.claim(1) {
+            Some(mut claim) => {
+                claim.write(0, value);
+                claim.commit();
+                Ok(())
+            }
+            None => Err(value),
+        }
+    }
+
+    #[inline]
+    fn refresh_head(&mut self) {
+        // Pairs with the Release store in `Consumer::advance`: the consumer's reads of these slots are over.
+        self.head_cached = self.shared.head.load(Ordering::Acquire);
+    }
+}
+
+/// Reserved slots, invisible to the consumer until [`Claim::commit`].
+pub struct Claim<'a, T> {
+    producer: &'a mut Producer<T>,
+    count: usize,
+}
+
+impl<T: Copy> Claim<'_, T> {
+    /// Writes slot `idx` of the claim.
+    ///
+    /// # Panics
+    /// If `idx` is not below the claimed count.
+    #[inline]
+    pub fn write(&mut self, idx: usize, value: T) {
+        assert!(idx < self.count, "slot {idx} of a claim of {}", self.count);
+        let shared = &self.producer.shared;
+        let slot = &shared.slots[(self.producer.tail as usize + idx) & shared.mask];
+        slot.value.with_mut(|cell| {
+            // SAFETY: `claim` proved that the consumer's head is past this slot's previous use, and the consumer does
+            // not touch it again before `commit` publishes its sequence.
+            #[allow(unsafe_code)]
+            unsafe {
+                *cell = value;
+            }
+        });
+    }
+
+    /// Publishes all slots of the claim together. Every one of them should have been written; one that was not holds
+    /// an old value.
+    #[inline]
+    pub fn commit(self) {
+        let shared = &self.producer.shared;
+        let tail = self.producer.tail;
+        for idx in (0..self.count as u64).rev() {
+            let position = tail + idx;
+            // The first slot comes last: its Release store publishes the values of all, and pairs with the Acquire
+            // load in `Consumer::peek_at`.
+            shared.slots[position as usize & shared.mask].sequence.store(position + 1, Ordering::Release);
+        }
+        self.producer.tail = tail + self.count as u64;
+    }
+}
+
+/// The reading end.
+pub struct Consumer<T> {
+    shared: Arc<Shared<T>>,
+    /// Next position to read.
+    head: u64,
+}
+
+impl<T: Copy> Consumer<T> {
+    /// How many slots the ring has.
+    pub fn capacity(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    /// Returns the next value without taking it, or `None` if nothing is published. The producer may publish more at
+    /// any moment, but takes nothing back.
+    #[inline]
+    pub fn peek(&self) -> Option<T> {
+        self.peek_at(0)
+    }
+
+    /// Returns the value `idx` places after the next one, or `None` if that is not published yet. The slots of one
+    /// claim become visible together, looked at in order.
+    #[inline]
+    pub fn peek_at(&self, idx: usize) -> Option<T> {
+        let position = self.head + idx as u64;
+        let slot = &self.shared.slots[position as usize & self.shared.mask];
+        // Pairs with the Release store in `Claim::commit`.
+        if slot.sequence.load(Ordering::Acquire) != position + 1 {
+            return None;
+        }
+        Some(slot.value.with(|cell| {
+            // SAFETY: the sequence says that this position is published, and the producer does not reuse the slot
+            // before `advance` has moved `head` past it.
+            #[allow(unsafe_code)]
+            unsafe {
+                *cell
+            }
+        }))
+    }
+
+    /// Frees the next `count` slots, which the caller has read.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        debug_assert!(count <= self.capacity(), "advance by {count} of {}", self.capacity());
+        self.head += count as u64;
+        // Pairs with the Acquire load in `Producer::refresh_head`.
+        self.shared.head.store(self.head, Ordering::Release);
+    }
+
+    /// Takes the next value.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        let value = self.peek()?;
+        self.advance(1);
+        Some(value)
+    }
+
+    /// Takes up to `max` values, gives them to `f` in order, frees their slots with one store, and returns how many.
+    #[inline]
+    pub fn pop_batch(&mut self, max: usize, mut f: impl FnMut(T)) -> usize {
+        let mut count = 0;
+        while count < max.min(self.capacity()) {
+            let Some(value) = self.peek_at(count) else { break };
+            f(value);
+            count += 1;
+        }
+        if count > 0 {
+            self.advance(count);
+        }
+        count
+    }
+}
+
+impl RecordSink for Producer<Record> {
+    #[inline]
+    fn publish(&mut self, count: usize, mut record_at: impl FnMut(usize) -> Record) -> bool {
+        let Some(mut claim) = self.claim(count) else { return false };
+        for idx in 0..count {
+            claim.write(idx, record_at(idx));
+        }
+        claim.commit();
+        true
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pop_returns_items_in_push_order() {
+        let (mut producer, mut consumer) = spsc(4);
+        for round in 0..10u64 {
+            for i in 0..4 {
+                assert_eq!(producer.push(round * 4 + i), Ok(()));
+            }
+            assert_eq!(producer.push(99), Err(99));
+            for i in 0..4 {
+                assert_eq!(consumer.pop(), Some(round * 4 + i));
+            }
+            assert_eq!(consumer.pop(), None);
+        }
+        assert!(producer.is_drained());
+    }
+
+    #[test]
+    fn a_dropped_claim_publishes_nothing() {
+        let (mut producer, mut consumer) = spsc(4);
+        if let Some(mut claim) = producer.claim(3) {
+            claim.write(0, 1u64);
+        }
+        assert_eq!(consumer.pop(), None);
+        assert_eq!(producer.push(7), Ok(()));
+        assert_eq!(consumer.pop(), Some(7));
+        assert!(producer.claim(5).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_bounded_queue(steps in proptest::collection::vec((0u8..3, 0usize..6), 0..200)) {
+            let (mut producer, mut consumer) = spsc(8);
+            let mut naive = VecDeque::new();
+            let mut next = 0u64;
+            for (what, count) in steps {
+                match what {
+                    0 => {
+                        let room = naive.len() + count <= 8;
+                        let claim = producer.claim(count);
+                        prop_assert_eq!(claim.is_some(), room);
+                        if let Some(mut claim) = claim {
+                            for idx in 0..count {
+                                claim.write(idx, next);
+                                naive.push_back(next);
+                                next += 1;
+                            }
+                            claim.commit();
+                        }
+                    }
+                    1 => {
+                        let mut got = Vec::new();
+                        let taken = consumer.pop_batch(count, |v| got.push(v));
+                        prop_assert_eq!(taken, got.len());
+                        let want: Vec<u64> = naive.drain(..count.min(naive.len())).collect();
+                        prop_assert_eq!(got, want);
+                    }
+                    _ => prop_assert_eq!(consumer.peek_at(count), naive.get(count).copied()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! An exchange as pure arithmetic: orders in, reports out. Replay and the simulated venue share it.
+//!
+//! Thread: any. Time and randomness are arguments. Fails: per request, with a [`Refusal`]. Money is exact: every account satisfies
+//! `balance = start + realised − fees − funding` after every step, and says so when asked.
+//! Wire formats, sockets and latency are left to `simex` and replay.
+//!
+//! ```text
+//!   requests ──▶ Venue ──▶ Matching     (a crowd of simulated traders is the counterparty)
+//!                  │   └─▶ QueueModel   (a captured feed is the counterparty)
+//!                  ▼
+//!        orders, executions, accounts ──▶ VenueEvent
+//! ```
+
+mod account;
+mod matching;
+mod order;
+mod population;
+mod queue;
+mod rng;
+mod venue;
+
+pub use account::{Account, FillEffect, Holding};
+pub use matching::Matching;
+pub use order::{CancelReason, Fill, Incoming, LinkId, OrderNo, OwnerId, RejectReason, Report, SelfTrade};
+pub use population::{CrowdMarket, Population};
+pub use queue::QueueModel;
+pub use rng::Rng;
+pub use venue::{
+    AccountId, AmendRequest, Execution, ExecutionKind, Market, OrderKind, OrderRecord, PlaceRequest, Refusal, Venue,
+    VenueEvent, VenueLimits,
+};

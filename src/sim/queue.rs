@@ -1,0 +1,523 @@
+//! Fills of our orders against a captured feed, by their place in the queue.
+//!
+//! The capture does not know our orders, so nothing here changes it. A resting order is filled by three things only:
+//!
+//! - a trade at its price, after trades there have consumed the quantity that was displayed before it;
+//! - a trade through its price (strictly beyond it), up to the traded quantity;
+//! - an opposite quote strictly beyond its price, up to the displayed quantity.
+//!
+//! It is never filled because a price touched it: an opposite quote at its very price fills nothing until it trades. Where the
+//! truth cannot be known the model assumes the worse: quantity that leaves a level leaves from behind us, unless less is displayed
+//! than was ahead. Orders of several owners do not see each other.
+
+use super::order::{CancelReason, Fill, Incoming, OrderNo, OwnerId, RejectReason, Report, SelfTrade, crosses, rank};
+use crate::types::{Book, BookKind, Level, Lots, Side, Ticks, TimeInForce, Top, TopCheck, Trade};
+
+/// The market of one instrument as a capture shows it, and our orders in it.
+#[derive(Default)]
+pub struct QueueModel {
+    /// Displayed levels per side, from the worst to the best, so that changes near the touch move little.
+    view: [Vec<Shown>; 2],
+    /// Our resting orders per side, best price first, oldest first at a price.
+    ours: [Vec<Resting>; 2],
+    /// Sequence of the newest book event, to ignore older tops.
+    cross_seq: u64,
+    version: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Shown {
+    px: Ticks,
+    qty: Lots,
+    /// What our orders took of it since the feed last spoke of this level: the capture still shows it, but it is gone.
+    taken: Lots,
+}
+
+impl Shown {
+    fn available(&self) -> Lots {
+        self.qty.saturating_sub(self.taken).max(Lots::ZERO)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Resting {
+    order: Incoming,
+    leaves: Lots,
+    /// Displayed quantity that must trade before us.
+    ahead: Lots,
+    /// How much the newest update of our level lowered `ahead`. The trades behind that update may be told after it, and must not lower
+    /// `ahead` a second time.
+    explained: Lots,
+}
+
+impl QueueModel {
+    /// Makes an empty market.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes an order: fills what is displayed within its limit, level by level, then rests or ends the rest.
+    pub fn place(&mut self, order: &Incoming, out: &mut Vec<Report>) {
+        let Incoming { no, owner, .. } = *order;
+        if order.qty <= Lots::ZERO || order.px <= Ticks::ZERO {
+            return out.push(Report::Rejected { no, owner, reason: RejectReason::NotPositive });
+        }
+        if self.find(no).is_some() {
+            return out.push(Report::Rejected { no, owner, reason: RejectReason::Duplicate });
+        }
+        out.push(Report::Accepted { no, owner });
+        self.enter(order, out);
+    }
+
+    fn enter(&mut self, order: &Incoming, out: &mut Vec<Report>) {
+        let Incoming { no, owner, side, .. } = *order;
+        let cancel = |leaves, reason| Report::Cancelled { no, owner, leaves, reason };
+        let takes = self.best_available(side.opposite()).is_some_and(|level| order.crosses(level.px));
+        if order.tif == TimeInForce::PostOnly && takes {
+            return out.push(cancel(order.qty, CancelReason::WouldTake));
+        }
+        if order.self_trade != SelfTrade::None && self.meets_own(order) {
+            if order.self_trade != SelfTrade::CancelTaker {
+                self.cancel_met(order, out);
+            }
+            if order.self_trade != SelfTrade::CancelMaker {
+                return out.push(cancel(order.qty, CancelReason::SelfTrade));
+            }
+        }
+        if order.tif == TimeInForce::FillOrKill && self.fillable(order) < order.qty {
+            return out.push(cancel(order.qty, CancelReason::NoFullFill));
+        }
+        let mut leaves = order.qty;
+        for shown in self.view[side.opposite() as usize].iter_mut().rev() {
+            if leaves.is_zero() || !order.crosses(shown.px) {
+                break;
+            }
+            let qty = leaves.min(shown.available());
+            if qty > Lots::ZERO {
+                shown.taken = shown.taken.saturating_add(qty);
+                leaves = leaves.saturating_sub(qty);
+                out.push(Report::Fill(Fill { no, owner, side, px: shown.px, qty, leaves, is_maker: false }));
+                self.version += 1;
+            }
+        }
+        if leaves.is_zero() {
+            return;
+        }
+        if matches!(order.tif, TimeInForce::ImmediateOrCancel | TimeInForce::FillOrKill) {
+            return out.push(cancel(leaves, CancelReason::NoLiquidity));
+        }
+        let ahead = self.shown_qty(side, order.px);
+        let orders = &mut self.ours[side as usize];
+        let at = orders.partition_point(|other| rank(side, other.order.px) >= rank(side, order.px));
+        orders.insert(at, Resting { order: *order, leaves, ahead, explained: Lots::ZERO });
+    }
+
+    /// Changes a resting order, as [`Matching::amend`](super::Matching::amend) does: less at the same price keeps its place.
+    pub fn amend(&mut self, no: OrderNo, px: Ticks, leaves: Lots, out: &mut Vec<Report>) {
+        let Some((side, at)) = self.find(no) else {
+            return out.push(Report::Rejected { no, owner: OwnerId(0), reason: RejectReason::UnknownOrder });
+        };
+        let orders = &mut self.ours[side as usize];
+        let resting = &mut orders[at];
+        let owner = resting.order.owner;
+        if leaves <= Lots::ZERO || px <= Ticks::ZERO {
+            return out.push(Report::Rejected { no, owner, reason: RejectReason::NotPositive });
+        }
+        out.push(Report::Amended { no, owner, px, leaves });
+        if px == resting.order.px && leaves <= resting.leaves {
+            resting.leaves = leaves;
+        } else {
+            let order = orders.remove(at).order;
+            self.enter(&Incoming { px, qty: leaves, ..order }, out);
+        }
+    }
+
+    /// Cancels a resting order; false when there is none of that number.
+    pub fn cancel(&mut self, no: OrderNo, reason: CancelReason, out: &mut Vec<Report>) -> bool {
+        let Some((side, at)) = self.find(no) else { return false };
+        let Resting { order, leaves, .. } = self.ours[side as usize].remove(at);
+        out.push(Report::Cancelled { no, owner: order.owner, leaves, reason });
+        true
+    }
+
+    /// Takes a book event of the capture.
+    pub fn on_book(&mut self, book: &Book<'_>, out: &mut Vec<Report>) {
+        self.cross_seq = book.cross_seq;
+        if book.kind == BookKind::Snapshot {
+            for side in [Side::Bid, Side::Ask] {
+                self.view[side as usize].clear();
+            }
+        }
+        for (side, levels) in [(Side::Bid, book.bids), (Side::Ask, book.asks)] {
+            for &level in levels {
+                self.set_level(side, level);
+            }
+        }
+        if book.kind == BookKind::Snapshot {
+            // A level that the snapshot does not name is empty, which no `set_level` has told our orders.
+            for side in [Side::Bid, Side::Ask] {
+                for at in 0..self.ours[side as usize].len() {
+                    let px = self.ours[side as usize][at].order.px;
+                    let qty = self.shown_qty(side, px);
+                    self.ours[side as usize][at].cap_ahead(qty);
+                }
+            }
+        }
+        self.fill_crossed(out);
+    }
+
+    /// Takes the venue's own best bid and offer. One that is older than the book, or of unknown age, is ignored.
+    pub fn on_top(&mut self, top: &Top, out: &mut Vec<Report>) {
+        if !matches!(top.check, TopCheck::AtOrBefore | TopCheck::SameSeq) || top.meta.seq < self.cross_seq {
+            return;
+        }
+        for (side, best) in [(Side::Bid, top.bid), (Side::Ask, top.ask)] {
+            let Some(best) = best else { continue };
+            while let Some(shown) = self.view[side as usize].last()
+                && rank(side, shown.px) > rank(side, best.px)
+            {
+                let gone = Level { px: shown.px, qty: Lots::ZERO };
+                self.set_level(side, gone);
+            }
+            self.set_level(side, best);
+        }
+        self.fill_crossed(out);
+    }
+
+    /// Takes a public trade of the capture.
+    pub fn on_trade(&mut self, trade: &Trade, out: &mut Vec<Report>) {
+        let side = trade.taker.opposite();
+        let mut volume = trade.qty;
+        for resting in &mut self.ours[side as usize] {
+            let order = resting.order;
+            if volume.is_zero() || !crosses(side, order.px, trade.px) {
+                break;
+            }
+            let mut reach = volume;
+            if order.px == trade.px {
+                let known = reach.min(resting.explained);
+                resting.explained = resting.explained.saturating_sub(known);
+                reach = reach.saturating_sub(known);
+                let consumed = reach.min(resting.ahead);
+                resting.ahead = resting.ahead.saturating_sub(consumed);
+                reach = reach.saturating_sub(consumed);
+            }
+            let qty = reach.min(resting.leaves);
+            if qty > Lots::ZERO {
+                volume = volume.saturating_sub(qty);
+                out.push(resting.fill(qty));
+            }
+        }
+        self.drop_filled(side);
+    }
+
+    /// Forgets the market, for a feed that lost its continuity; our orders stay and wait for the next snapshot.
+    pub fn clear_view(&mut self) {
+        self.view = Default::default();
+        self.cross_seq = 0;
+        self.version += 1;
+    }
+
+    /// Returns the best displayed level of a side.
+    pub fn best(&self, side: Side) -> Option<Level> {
+        self.levels(side).next()
+    }
+
+    /// Returns the displayed levels of a side, best first.
+    pub fn levels(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
+        self.view[side as usize].iter().rev().map(|shown| Level { px: shown.px, qty: shown.qty })
+    }
+
+    /// Returns what is left of a resting order.
+    pub fn leaves(&self, no: OrderNo) -> Option<Lots> {
+        self.find(no).map(|(side, at)| self.ours[side as usize][at].leaves)
+    }
+
+    /// Returns the displayed quantity that still has to trade before a resting order.
+    pub fn ahead(&self, no: OrderNo) -> Option<Lots> {
+        self.find(no).map(|(side, at)| self.ours[side as usize][at].ahead)
+    }
+
+    /// Returns a number that grows with every change of the displayed market.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn set_level(&mut self, side: Side, level: Level) {
+        let view = &mut self.view[side as usize];
+        let at = view.partition_point(|shown| rank(side, shown.px) < rank(side, level.px));
+        let found = view.get(at).is_some_and(|shown| shown.px == level.px);
+        match (found, level.qty > Lots::ZERO) {
+            (true, true) => view[at] = Shown { px: level.px, qty: level.qty, taken: Lots::ZERO },
+            (true, false) => drop(view.remove(at)),
+            (false, true) => view.insert(at, Shown { px: level.px, qty: level.qty, taken: Lots::ZERO }),
+            (false, false) => {}
+        }
+        for resting in &mut self.ours[side as usize] {
+            if resting.order.px == level.px {
+                resting.cap_ahead(level.qty);
+            }
+        }
+        self.version += 1;
+    }
+
+    fn fill_crossed(&mut self, out: &mut Vec<Report>) {
+        for side in [Side::Bid, Side::Ask] {
+            if self.ours[side as usize].is_empty() {
+                continue;
+            }
+            for resting in &mut self.ours[side as usize] {
+                for shown in self.view[side.opposite() as usize].iter_mut().rev() {
+                    let beyond = shown.px != resting.order.px && resting.order.crosses(shown.px);
+                    if !beyond || resting.leaves.is_zero() {
+                        break;
+                    }
+                    let qty = resting.leaves.min(shown.available());
+                    if qty > Lots::ZERO {
+                        shown.taken = shown.taken.saturating_add(qty);
+                        out.push(resting.fill(qty));
+                    }
+                }
+            }
+            self.drop_filled(side);
+        }
+    }
+
+    fn drop_filled(&mut self, side: Side) {
+        self.ours[side as usize].retain(|resting| !resting.leaves.is_zero());
+    }
+
+    fn meets_own(&self, order: &Incoming) -> bool {
+        self.ours[order.side.opposite() as usize]
+            .iter()
+            .any(|resting| resting.order.owner == order.owner && order.crosses(resting.order.px))
+    }
+
+    fn cancel_met(&mut self, order: &Incoming, out: &mut Vec<Report>) {
+        self.ours[order.side.opposite() as usize].retain(|resting| {
+            let met = resting.order.owner == order.owner && order.crosses(resting.order.px);
+            if met {
+                out.push(Report::Cancelled {
+                    no: resting.order.no,
+                    owner: resting.order.owner,
+                    leaves: resting.leaves,
+                    reason: CancelReason::SelfTrade,
+                });
+            }
+            !met
+        });
+    }
+
+    fn fillable(&self, order: &Incoming) -> Lots {
+        let crossed =
+            self.view[order.side.opposite() as usize].iter().rev().take_while(|shown| order.crosses(shown.px));
+        crossed.fold(Lots::ZERO, |sum, shown| sum.saturating_add(shown.available()))
+    }
+
+    fn best_available(&self, side: Side) -> Option<Level> {
+        let shown = self.view[side as usize].iter().rev().find(|shown| shown.available() > Lots::ZERO)?;
+        Some(Level { px: shown.px, qty: shown.available() })
+    }
+
+    fn shown_qty(&self, side: Side, px: Ticks) -> Lots {
+        let view = &self.view[side as usize];
+        let at = view.partition_point(|shown| rank(side, shown.px) < rank(side, px));
+        view.get(at).filter(|shown| shown.px == px).map_or(Lots::ZERO, |shown| shown.qty)
+    }
+
+    fn find(&self, no: OrderNo) -> Option<(Side, usize)> {
+        [Side::Bid, Side::Ask].into_iter().find_map(|side| {
+            let at = self.ours[side as usize].iter().position(|resting| resting.order.no == no)?;
+            Some((side, at))
+        })
+    }
+}
+
+impl Resting {
+    fn cap_ahead(&mut self, shown: Lots) {
+        let capped = self.ahead.min(shown.max(Lots::ZERO));
+        self.explained = self.ahead.saturating_sub(capped);
+        self.ahead = capped;
+    }
+
+    fn fill(&mut self, qty: Lots) -> Report {
+        let Incoming { no, owner, side, px, .. } = self.order;
+        self.leaves = self.leaves.saturating_sub(qty);
+        Report::Fill(Fill { no, owner, side, px, qty, leaves: self.leaves, is_maker: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Meta;
+
+    fn level(px: i64, qty: i64) -> Level {
+        Level { px: Ticks::new(px), qty: Lots::new(qty) }
+    }
+
+    fn book(kind: BookKind, bids: &[(i64, i64)], asks: &[(i64, i64)], model: &mut QueueModel) -> Vec<Report> {
+        let bids: Vec<_> = bids.iter().map(|&(px, qty)| level(px, qty)).collect();
+        let asks: Vec<_> = asks.iter().map(|&(px, qty)| level(px, qty)).collect();
+        let mut out = Vec::new();
+        model.on_book(&Book { meta: Meta::default(), kind, cross_seq: 1, bids: &bids, asks: &asks }, &mut out);
+        out
+    }
+
+    fn delta(model: &mut QueueModel, bids: &[(i64, i64)], asks: &[(i64, i64)]) -> Vec<Report> {
+        book(BookKind::Delta, bids, asks, model)
+    }
+
+    fn trade(model: &mut QueueModel, taker: Side, px: i64, qty: i64) -> Vec<Report> {
+        let mut out = Vec::new();
+        let trade = Trade { meta: Meta::default(), taker, px: Ticks::new(px), qty: Lots::new(qty) };
+        model.on_trade(&trade, &mut out);
+        out
+    }
+
+    fn place(model: &mut QueueModel, no: u64, side: Side, px: i64, qty: i64, tif: TimeInForce) -> Vec<Report> {
+        let mut out = Vec::new();
+        let order = Incoming {
+            no: OrderNo(no),
+            owner: OwnerId(1),
+            side,
+            px: Ticks::new(px),
+            qty: Lots::new(qty),
+            tif,
+            self_trade: SelfTrade::CancelTaker,
+        };
+        model.place(&order, &mut out);
+        out
+    }
+
+    fn fills(reports: &[Report]) -> Vec<(u64, i64, i64, bool)> {
+        let fill = |report: &Report| match report {
+            Report::Fill(fill) => Some((fill.no.0, fill.px.get(), fill.qty.get(), fill.is_maker)),
+            _ => None,
+        };
+        reports.iter().filter_map(fill).collect()
+    }
+
+    fn market() -> QueueModel {
+        let mut model = QueueModel::new();
+        book(BookKind::Snapshot, &[(100, 10), (99, 20)], &[(102, 5), (103, 7)], &mut model);
+        model
+    }
+
+    const GTC: TimeInForce = TimeInForce::GoodTillCancel;
+
+    #[test]
+    fn a_resting_order_fills_after_the_quantity_ahead_has_traded() {
+        let mut model = market();
+        place(&mut model, 1, Side::Bid, 100, 4, GTC);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(10)));
+        assert_eq!(fills(&trade(&mut model, Side::Ask, 100, 9)), []);
+        assert_eq!(fills(&trade(&mut model, Side::Bid, 100, 50)), [], "buyers do not hit bids");
+        assert_eq!(fills(&trade(&mut model, Side::Ask, 100, 3)), [(1, 100, 2, true)]);
+        assert_eq!(fills(&trade(&mut model, Side::Ask, 100, 3)), [(1, 100, 2, true)]);
+        assert_eq!(model.leaves(OrderNo(1)), None);
+    }
+
+    #[test]
+    fn a_touch_fills_nothing() {
+        let mut model = market();
+        place(&mut model, 1, Side::Bid, 101, 4, GTC);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::ZERO));
+        assert_eq!(fills(&delta(&mut model, &[(101, 3)], &[])), []);
+        assert_eq!(fills(&delta(&mut model, &[(101, 0)], &[(101, 8)])), [], "an ask at our bid's price has not traded");
+        assert_eq!(fills(&trade(&mut model, Side::Ask, 102, 3)), []);
+    }
+
+    #[test]
+    fn a_trade_through_and_a_crossing_quote_fill_at_our_price_up_to_what_was_there() {
+        let mut model = market();
+        place(&mut model, 1, Side::Bid, 100, 9, GTC);
+        assert_eq!(fills(&trade(&mut model, Side::Ask, 99, 2)), [(1, 100, 2, true)]);
+        assert_eq!(fills(&delta(&mut model, &[(100, 0)], &[(99, 3)])), [(1, 100, 3, true)]);
+        assert_eq!(fills(&delta(&mut model, &[(98, 1)], &[])), [], "the three are gone until the level is updated");
+        assert_eq!(fills(&delta(&mut model, &[], &[(99, 1)])), [(1, 100, 1, true)]);
+    }
+
+    #[test]
+    fn less_displayed_caps_what_is_ahead_and_its_trades_do_not_count_twice() {
+        let mut model = market();
+        place(&mut model, 1, Side::Bid, 100, 4, GTC);
+        delta(&mut model, &[(100, 30)], &[]);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(10)), "others join behind us");
+        delta(&mut model, &[(100, 25)], &[]);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(10)), "whoever leaves was behind us");
+        delta(&mut model, &[(100, 6)], &[]);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(6)));
+        assert_eq!(fills(&trade(&mut model, Side::Ask, 100, 4)), []);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(6)), "the book told of these four before");
+        trade(&mut model, Side::Ask, 100, 4);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(2)));
+        book(BookKind::Snapshot, &[(99, 1)], &[(102, 1)], &mut model);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::ZERO));
+    }
+
+    #[test]
+    fn our_orders_at_one_price_share_a_trade_in_order() {
+        let mut model = market();
+        place(&mut model, 1, Side::Ask, 102, 2, GTC);
+        place(&mut model, 2, Side::Ask, 102, 2, GTC);
+        place(&mut model, 3, Side::Ask, 101, 1, GTC);
+        assert_eq!(
+            fills(&trade(&mut model, Side::Bid, 102, 9)),
+            [(3, 101, 1, true), (1, 102, 2, true), (2, 102, 1, true)]
+        );
+    }
+
+    #[test]
+    fn a_marketable_order_takes_level_by_level_and_what_it_took_is_gone() {
+        let mut model = market();
+        assert_eq!(fills(&place(&mut model, 1, Side::Bid, 103, 8, GTC)), [(1, 102, 5, false), (1, 103, 3, false)]);
+        assert_eq!(
+            fills(&place(&mut model, 2, Side::Bid, 110, 8, TimeInForce::ImmediateOrCancel)),
+            [(2, 103, 4, false)]
+        );
+        assert!(matches!(
+            place(&mut model, 3, Side::Bid, 110, 1, TimeInForce::FillOrKill)[..],
+            [Report::Accepted { .. }, Report::Cancelled { reason: CancelReason::NoFullFill, .. }]
+        ));
+        delta(&mut model, &[], &[(102, 1)]);
+        assert!(matches!(
+            place(&mut model, 4, Side::Bid, 102, 1, TimeInForce::PostOnly)[..],
+            [Report::Accepted { .. }, Report::Cancelled { reason: CancelReason::WouldTake, .. }]
+        ));
+        assert_eq!(fills(&place(&mut model, 5, Side::Bid, 102, 1, TimeInForce::FillOrKill)), [(5, 102, 1, false)]);
+    }
+
+    #[test]
+    fn less_at_the_same_price_keeps_the_place() {
+        let mut model = market();
+        place(&mut model, 1, Side::Bid, 100, 4, GTC);
+        trade(&mut model, Side::Ask, 100, 5);
+        let mut out = Vec::new();
+        model.amend(OrderNo(1), Ticks::new(100), Lots::new(3), &mut out);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(5)));
+        model.amend(OrderNo(1), Ticks::new(100), Lots::new(4), &mut out);
+        assert_eq!(model.ahead(OrderNo(1)), Some(Lots::new(10)));
+        model.amend(OrderNo(1), Ticks::new(102), Lots::new(4), &mut out);
+        assert_eq!(fills(&out), [(1, 102, 4, false)]);
+    }
+
+    #[test]
+    fn a_top_newer_than_the_book_moves_the_market() {
+        let mut model = market();
+        place(&mut model, 1, Side::Bid, 100, 4, GTC);
+        let top = |seq, check| Top {
+            meta: Meta { seq, ..Meta::default() },
+            check,
+            bid: Some(level(98, 1)),
+            ask: Some(level(99, 3)),
+        };
+        let mut out = Vec::new();
+        model.on_top(&top(0, TopCheck::SameSeq), &mut out);
+        model.on_top(&top(2, TopCheck::PriceAtArrival), &mut out);
+        assert_eq!(fills(&out), []);
+        model.on_top(&top(2, TopCheck::SameSeq), &mut out);
+        assert_eq!(fills(&out), [(1, 100, 3, true)]);
+        assert_eq!(model.best(Side::Bid), Some(level(98, 1)));
+    }
+}

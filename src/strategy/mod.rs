@@ -1,0 +1,137 @@
+//! Turns signals into wishes: where to quote, what to take.
+//!
+//! Thread: core. Allocates: never. Blocks: never. A strategy sees the market and its own position and says what it
+//! would like to have; risk, rate limits and the life of orders are not its business. Dispatch is static: the engine is
+//! compiled for its strategy.
+
+mod imbalance_taker;
+mod market_maker;
+
+pub use imbalance_taker::{ImbalanceTaker, ImbalanceTakerConfig};
+pub use market_maker::{MarketMaker, MarketMakerConfig};
+
+use crate::book::{L2Book, Touch};
+use crate::signal::Signals;
+use crate::types::{Fill, InstrumentId, InstrumentSpec, Lots, Nanos, Side, Ticker, Ticks, Trade};
+
+/// What a strategy sees of one instrument.
+pub struct View<'a> {
+    /// Which instrument.
+    pub instrument: InstrumentId,
+    /// Its constants.
+    pub spec: &'a InstrumentSpec,
+    /// Engine time.
+    pub now: Nanos,
+    /// Newest best bid and offer.
+    pub touch: &'a Touch,
+    /// The depth book.
+    pub book: &'a L2Book,
+    /// Its signals.
+    pub signals: &'a Signals,
+    /// Reference prices and funding, as far as the venue told them.
+    pub ticker: Option<&'a Ticker>,
+    /// Own position, signed.
+    pub position: Lots,
+    /// Own resting and unconfirmed quantity per side (bid, ask).
+    pub working: [Lots; 2],
+}
+
+/// What a strategy wants of one side of its quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// What it wanted last.
+    #[default]
+    Same,
+    /// No order there.
+    Nothing,
+    /// A resting (post-only) order of this price and quantity.
+    Quote {
+        /// Limit price.
+        px: Ticks,
+        /// Quantity still to be filled.
+        qty: Lots,
+    },
+}
+
+/// An order that should fill at once or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Take {
+    /// Direction.
+    pub side: Side,
+    /// Worst price.
+    pub px: Ticks,
+    /// Quantity.
+    pub qty: Lots,
+    /// Only to shrink the position.
+    pub reduce_only: bool,
+}
+
+/// What a strategy wants of one instrument after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Its bid and its ask.
+    pub quotes: [Wish; 2],
+    /// Something to take now.
+    pub take: Option<Take>,
+}
+
+impl Wishes {
+    /// Wants one side quoted.
+    #[inline]
+    pub fn quote(&mut self, side: Side, px: Ticks, qty: Lots) {
+        self.quotes[side as usize] = Wish::Quote { px, qty };
+    }
+
+    /// Wants one side empty.
+    #[inline]
+    pub fn no_quote(&mut self, side: Side) {
+        self.quotes[side as usize] = Wish::Nothing;
+    }
+}
+
+/// Decides. Every method has the market as it is now and may leave `wishes` as they are.
+///
+/// It is only called while the instrument's book can be trusted and has both sides; when that ends, the engine withdraws
+/// the quotes by itself.
+pub trait Strategy {
+    /// The touch or the book changed.
+    fn on_market(&mut self, view: &View<'_>, wishes: &mut Wishes);
+
+    /// A public trade.
+    fn on_trade(&mut self, _view: &View<'_>, _trade: &Trade, _wishes: &mut Wishes) {}
+
+    /// One of the own orders was filled; `view.position` includes it.
+    fn on_fill(&mut self, _view: &View<'_>, _fill: &Fill, _wishes: &mut Wishes) {}
+
+    /// Time passed (about every 10 ms of engine time).
+    fn on_timer(&mut self, _view: &View<'_>, _wishes: &mut Wishes) {}
+}
+
+/// The strategies that ship with the program, chosen by configuration.
+pub enum BuiltIn {
+    /// Watches and never trades.
+    Watch,
+    /// [`MarketMaker`].
+    MarketMaker(MarketMaker),
+    /// [`ImbalanceTaker`].
+    ImbalanceTaker(ImbalanceTaker),
+}
+
+impl Strategy for BuiltIn {
+    #[inline]
+    fn on_market(&mut self, view: &View<'_>, wishes: &mut Wishes) {
+        match self {
+            Self::Watch => {}
+            Self::MarketMaker(s) => s.on_market(view, wishes),
+            Self::ImbalanceTaker(s) => s.on_market(view, wishes),
+        }
+    }
+
+    fn on_timer(&mut self, view: &View<'_>, wishes: &mut Wishes) {
+        match self {
+            Self::Watch => {}
+            Self::MarketMaker(s) => s.on_timer(view, wishes),
+            Self::ImbalanceTaker(s) => s.on_timer(view, wishes),
+        }
+    }
+}
