@@ -10,3 +10,4 @@ pub mod signal;
 pub mod sim;
 pub mod strategy;
 pub mod types;
+pub mod venue;
