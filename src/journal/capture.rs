@@ -66,9 +66,7 @@ impl CaptureReader {
         let mut raw = BufReader::with_capacity(1 << 18, File::open(file).map_err(error)?);
         let magic = raw.fill_buf().map_err(error)?;
         let input: Box<dyn BufRead + Send> = match magic {
-            [0x1f, 0x8b, ..] => {
-                Box::new(BufReader::with_capacity(1 << 18, flate2::bufread::MultiGzDecoder::new(raw)))
-            }
+            [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(1 << 18, flate2::bufread::MultiGzDecoder::new(raw))),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(error)?;
                 Box::new(BufReader::with_capacity(1 << 18, decoder))
@@ -94,7 +92,11 @@ impl CaptureReader {
                 return Ok(None);
             }
             if count > LINE_BYTES_MAX {
-                return Err(CaptureError::TooLong { file: self.file.clone(), line: self.line, allowed: LINE_BYTES_MAX });
+                return Err(CaptureError::TooLong {
+                    file: self.file.clone(),
+                    line: self.line,
+                    allowed: LINE_BYTES_MAX,
+                });
             }
             if self.buffer.iter().any(|byte| !byte.is_ascii_whitespace()) {
                 break;
@@ -267,7 +269,12 @@ mod tests {
         std::fs::write(&path, "1\t{}\n\nnonsense\n").unwrap();
         let (lines, error) = lines(&path);
         assert_eq!(lines.len(), 1);
-        assert!(error.unwrap().to_string().ends_with("line 3: should be `<nanoseconds>\\t<message>`, starts with `nonsense`"));
+        assert!(
+            error
+                .unwrap()
+                .to_string()
+                .ends_with("line 3: should be `<nanoseconds>\\t<message>`, starts with `nonsense`")
+        );
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -269,7 +269,8 @@ pub fn infer<E: fmt::Display>(
     }
     decimals.retain(|_, d| d.seen);
     let is_bybit = votes.bybit > votes.binance;
-    let is_inverse = decimals.keys().all(|s| s.split('_').next().is_some_and(|pair| s.contains('_') && pair.ends_with("USD")));
+    let is_inverse =
+        decimals.keys().all(|s| s.split('_').next().is_some_and(|pair| s.contains('_') && pair.ends_with("USD")));
     let (venue, product) = match (is_bybit, votes.spot > votes.linear) {
         (true, true) => ("bybit", "spot"),
         (true, false) => ("bybit", "linear"),
@@ -300,7 +301,8 @@ pub fn infer<E: fmt::Display>(
         .into_iter()
         .map(|(symbol, d)| {
             let (tick, lot) = (step(d.px), step(d.qty));
-            guesses.push(format!("{symbol}: tick {tick}, lot {lot}: the most decimals seen; the venue's may be coarser"));
+            guesses
+                .push(format!("{symbol}: tick {tick}, lot {lot}: the most decimals seen; the venue's may be coarser"));
             InstrumentMeta { symbol, tick, lot }
         })
         .collect();
@@ -394,7 +396,10 @@ mod tests {
             r#"{"topic":"tickers.XUSDT","type":"delta","data":{"symbol":"XUSDT","fundingRate":"0.0001"},"cs":1,"ts":2}"#,
         ]);
         assert_eq!((found.meta.venue.as_str(), found.meta.product.as_str()), ("bybit", "linear"));
-        assert_eq!(found.meta.instruments, [InstrumentMeta { symbol: "XUSDT".into(), tick: "0.01".into(), lot: "0.1".into() }]);
+        assert_eq!(
+            found.meta.instruments,
+            [InstrumentMeta { symbol: "XUSDT".into(), tick: "0.01".into(), lot: "0.1".into() }]
+        );
         assert_eq!(found.meta.clock, ClockKind::Unix);
     }
 

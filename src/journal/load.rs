@@ -164,10 +164,8 @@ mod tests {
         std::fs::write(dir.join("x.jsonl"), "10\ta\n30\tb\n20\tc\n40\td\n").unwrap();
         std::fs::write(dir.join("x.snapshot-abcusdt.jsonl"), "30\t{\"lastUpdateId\":1}\n").unwrap();
         let capture = load(&[dir.join("x.jsonl")], ClockKind::Unix).unwrap();
-        let all: Vec<(u64, &[u8], Option<&str>)> = (0..capture.len())
-            .filter_map(|i| capture.get(i))
-            .map(|f| (f.at.get(), f.message, f.symbol))
-            .collect();
+        let all: Vec<(u64, &[u8], Option<&str>)> =
+            (0..capture.len()).filter_map(|i| capture.get(i)).map(|f| (f.at.get(), f.message, f.symbol)).collect();
         assert_eq!(all[0], (10, &b"a"[..], None));
         assert_eq!(all[1], (30, &b"{\"lastUpdateId\":1}"[..], Some("ABCUSDT")));
         assert_eq!(all[2..], [(30, &b"b"[..], None), (30, &b"c"[..], None), (40, &b"d"[..], None)]);
