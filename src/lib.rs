@@ -8,5 +8,6 @@ pub mod ring;
 pub mod risk;
 pub mod signal;
 pub mod sim;
+pub mod simex;
 pub mod strategy;
 pub mod types;
