@@ -17,7 +17,7 @@ mod report;
 mod tests;
 
 pub use portfolio::{Holding, PnlSplit};
-pub use report::{BookReport, EngineReport, PositionReport};
+pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
 
 use instrument::Instrument;
 

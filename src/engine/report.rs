@@ -45,6 +45,27 @@ pub struct PositionReport {
     pub pnl: PnlSplit,
 }
 
+/// A few figures while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// Events taken.
+    pub events: u64,
+    /// Commands that left.
+    pub commands: u64,
+    /// Executions booked.
+    pub fills: u64,
+    /// Orders that may still trade.
+    pub open_orders: u64,
+    /// Refusals.
+    pub refused: u64,
+    /// Profit so far in 10⁻⁶ of the settlement currency, clamped to what a word holds; for people.
+    pub pnl_micros: i64,
+    /// Whether the engine is stopping or killed.
+    pub is_stopping: bool,
+    /// Books that can be trusted.
+    pub books_live: u64,
+}
+
 /// Everything the engine knows, for people and for the summary.
 #[derive(Clone, Debug)]
 pub struct EngineReport {
@@ -71,6 +92,24 @@ pub struct EngineReport {
 }
 
 impl<S: Strategy, P: Probe> Engine<S, P> {
+    /// A few figures for the status line. Does not allocate.
+    pub fn quick_status(&self) -> CoreStatus {
+        let profit = self
+            .instruments
+            .iter()
+            .fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch())));
+        CoreStatus {
+            events: self.counts.events,
+            commands: self.counts.commands,
+            fills: self.counts.fills,
+            open_orders: self.orders.open_count() as u64,
+            refused: self.risk.refused().map(|(_, count)| count).sum(),
+            pnl_micros: i64::try_from(profit.get() / 1_000_000).unwrap_or(i64::MAX),
+            is_stopping: matches!(self.mode, super::Mode::Stopping | super::Mode::Killed),
+            books_live: self.instruments.iter().filter(|i| i.state == BookState::Live).count() as u64,
+        }
+    }
+
     /// Collects the report.
     pub fn report(&self) -> EngineReport {
         let books = self

@@ -240,9 +240,13 @@ impl OrderTable {
         self.free.push(slot as u32);
     }
 
-    /// Orders in the table.
+    /// Orders in the table, those that are not settled.
+    ///
+    /// # Cost
+    /// Up to the last taken slot: low slots are taken first, so a few orders cost a few steps.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.slots.iter().flatten()
+        let len = self.slots.len() - self.free.len();
+        self.slots.iter().flatten().take(len)
     }
 
     /// Orders that may still trade.

@@ -77,8 +77,20 @@ impl<T: Copy> Producer<T> {
 
     /// Whether the consumer has taken everything that was published.
     pub fn is_drained(&mut self) -> bool {
+        self.consumed() == self.tail
+    }
+
+    /// How many slots were ever published.
+    #[inline]
+    pub fn published(&self) -> u64 {
+        self.tail
+    }
+
+    /// How many slots the consumer has freed. What the consumer's thread did before it freed them is visible.
+    #[inline]
+    pub fn consumed(&mut self) -> u64 {
         self.refresh_head();
-        self.head_cached == self.tail
+        self.head_cached
     }
 
     /// Reserves `count` slots, or `None` if fewer are free. The claim is filled in place and published by

@@ -66,3 +66,12 @@ impl Default for Flag {
         Self::new()
     }
 }
+
+/// Tells the processor that this thread is waiting in a loop.
+#[inline]
+pub fn spin_hint() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::hint::spin_loop();
+}

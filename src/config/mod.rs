@@ -1,0 +1,618 @@
+//! TOML → validated, typed configuration.
+//!
+//! Every value is checked where it is read, so that an error names file, line, key, what was found and what is allowed.
+//! Secrets are not part of it: keys come from the environment. `tercel check-config FILE` prints what a file means.
+
+mod value;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use value::{Bps, Duration, MoneyText, parse_duration};
+use value::{Ratio, StepText};
+
+use crate::engine::{EngineConfig, Limits};
+use crate::risk::{RateLimits, RiskLimits};
+use crate::runtime::{Idle, SimLatency, Topology};
+use crate::signal::SignalConfig;
+use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
+use crate::types::{InstrumentSpec, Product, Symbol, VenueId};
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A value is not what is allowed.
+    #[error("{}: {text}", file.display())]
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// Line, key, what was found and what is allowed.
+        text: String,
+    },
+}
+
+/// The whole configuration. Every table and key may be left out; the defaults trade on the embedded simulated venue.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Where to trade.
+    pub venue: VenueConfig,
+    /// What to trade; empty: what the venue of the run offers first (the simulated venue: all it has).
+    pub instruments: Vec<InstrumentConfig>,
+    /// Which strategy.
+    pub strategy: StrategyConfig,
+    /// Parameters of the market maker.
+    pub market_maker: MarketMakerTable,
+    /// Parameters of the imbalance taker.
+    pub imbalance_taker: ImbalanceTakerTable,
+    /// Risk limits.
+    pub risk: RiskTable,
+    /// The venue's rate limits.
+    pub rates: RatesTable,
+    /// Time constants of the signals.
+    pub signals: SignalsTable,
+    /// Threads and cores.
+    pub threads: ThreadsTable,
+    /// Capacities.
+    pub limits: LimitsTable,
+    /// The simulated venue.
+    pub simex: SimexTable,
+    /// The journal.
+    pub journal: JournalTable,
+}
+
+/// Which environment of the venue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// The simulated venue inside this process.
+    #[default]
+    Embedded,
+    /// A venue at the hosts given (a simulated venue run alone, a proxy).
+    Custom,
+    /// The venue's test environment.
+    Testnet,
+    /// The real venue.
+    Mainnet,
+}
+
+/// Where to trade.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct VenueConfig {
+    /// Which environment. Everything but `embedded` and `custom` on a loopback address needs `--live`.
+    pub environment: Environment,
+    /// `custom`: WebSocket base, like `ws://127.0.0.1:7001`.
+    pub ws: Option<String>,
+    /// `custom`: REST base, like `http://127.0.0.1:7001`.
+    pub rest: Option<String>,
+    /// PEM file of the certificate authority to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Depth of the order book stream.
+    pub book_depth: u16,
+    /// How late a request may arrive at the venue, in milliseconds.
+    pub recv_window_ms: u32,
+}
+
+impl Default for VenueConfig {
+    fn default() -> Self {
+        Self {
+            environment: Environment::Embedded,
+            ws: None,
+            rest: None,
+            ca_file: None,
+            book_depth: 50,
+            recv_window_ms: 5_000,
+        }
+    }
+}
+
+/// An instrument; what is left out comes from the venue.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InstrumentConfig {
+    /// The venue's name.
+    pub symbol: String,
+    /// Tick size, for replays of captures without a sidecar.
+    #[serde(default)]
+    tick: Option<StepText>,
+    /// Lot size, likewise.
+    #[serde(default)]
+    lot: Option<StepText>,
+}
+
+impl InstrumentConfig {
+    /// An instrument of which only the name is given.
+    pub fn named(symbol: &str) -> Self {
+        Self { symbol: symbol.to_owned(), tick: None, lot: None }
+    }
+
+    /// The instrument, if tick and lot are given.
+    pub fn spec(&self, venue: VenueId, product: Product) -> Option<InstrumentSpec> {
+        let symbol = Symbol::new(self.symbol.as_bytes())?;
+        InstrumentSpec::new(venue, symbol, product, self.tick?.0, self.lot?.0)
+    }
+}
+
+/// The strategies that ship with the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// Inventory-aware market maker.
+    #[default]
+    MarketMaker,
+    /// Takes the touch when the queues lean.
+    ImbalanceTaker,
+    /// Watches and never trades.
+    Watch,
+}
+
+/// Which strategy.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StrategyConfig {
+    /// Its name.
+    pub name: StrategyName,
+}
+
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
+    };
+}
+
+table! {
+    /// Parameters of the market maker; see [`MarketMakerConfig`].
+    MarketMakerTable {
+        /// Value of one quote.
+        quote_value: MoneyText,
+        /// Value of the position at which a side is withdrawn.
+        position_value_max: MoneyText,
+        /// Risk aversion per tick.
+        risk_aversion: Ratio,
+        /// Decay of the fill rate per tick.
+        fill_decay: Ratio,
+        /// Horizon.
+        horizon: Duration,
+        /// Earned per fill beyond the fee at least.
+        margin_bps: Bps,
+        /// Whether the maker fee widens the quote.
+        cover_fees: bool,
+        /// Ticks by which a quote may be off before it is moved.
+        tolerance_ticks: u32,
+    }
+}
+
+impl Default for MarketMakerTable {
+    fn default() -> Self {
+        let d = MarketMakerConfig::default();
+        Self {
+            quote_value: MoneyText(d.quote_value),
+            position_value_max: MoneyText(d.position_value_max),
+            risk_aversion: Ratio(d.risk_aversion),
+            fill_decay: Ratio(d.fill_decay),
+            horizon: Duration(1_000_000_000),
+            margin_bps: Bps(d.margin),
+            cover_fees: d.cover_fees,
+            tolerance_ticks: d.tolerance_ticks as u32,
+        }
+    }
+}
+
+table! {
+    /// Parameters of the imbalance taker; see [`ImbalanceTakerConfig`].
+    ImbalanceTakerTable {
+        /// Value of one trade.
+        trade_value: MoneyText,
+        /// Smoothed queue imbalance beyond which a side is taken, between 0 and 1.
+        threshold: Ratio,
+        /// Expected move that is demanded; zero takes every signal.
+        edge_bar_bps: Bps,
+        /// Longest time in a position.
+        hold: Duration,
+        /// Least time between two entries.
+        pause: Duration,
+    }
+}
+
+impl Default for ImbalanceTakerTable {
+    fn default() -> Self {
+        let d = ImbalanceTakerConfig::default();
+        Self {
+            trade_value: MoneyText(d.trade_value),
+            threshold: Ratio(d.threshold),
+            edge_bar_bps: Bps(d.edge_bar),
+            hold: Duration(d.hold_ns),
+            pause: Duration(d.pause_ns),
+        }
+    }
+}
+
+table! {
+    /// Risk limits; see [`RiskLimits`].
+    RiskTable {
+        /// Largest value of one order.
+        order_value_max: MoneyText,
+        /// Largest value of one position.
+        position_value_max: MoneyText,
+        /// Largest sum of all positions.
+        gross_value_max: MoneyText,
+        /// Most open orders of one instrument.
+        open_orders_max: u32,
+        /// Most margin in use.
+        capital: MoneyText,
+        /// Greatest leverage, in hundredths.
+        leverage_e2: u32,
+        /// Farthest distance of a price from the touch.
+        collar_bps: Bps,
+        /// Age at which a touch is stale.
+        stale_after: Duration,
+        /// Time within which the same order is a duplicate.
+        duplicate_within: Duration,
+        /// Greatest loss of a day.
+        day_loss_max: MoneyText,
+        /// Greatest fall from the peak.
+        drawdown_max: MoneyText,
+    }
+}
+
+impl Default for RiskTable {
+    fn default() -> Self {
+        let d = RiskLimits::default();
+        Self {
+            order_value_max: MoneyText(d.order_value_max),
+            position_value_max: MoneyText(d.position_value_max),
+            gross_value_max: MoneyText(d.gross_value_max),
+            open_orders_max: d.open_orders_max,
+            capital: MoneyText(d.capital),
+            leverage_e2: d.leverage_e2,
+            collar_bps: Bps(d.collar),
+            stale_after: Duration(d.stale_after_ns),
+            duplicate_within: Duration(d.duplicate_within_ns),
+            day_loss_max: MoneyText(d.day_loss_max),
+            drawdown_max: MoneyText(d.drawdown_max),
+        }
+    }
+}
+
+table! {
+    /// Requests per second that the venue allows; see [`RateLimits`].
+    RatesTable {
+        /// New orders.
+        create_per_s: u32,
+        /// Amendments.
+        amend_per_s: u32,
+        /// Cancellations.
+        cancel_per_s: u32,
+    }
+}
+
+impl Default for RatesTable {
+    fn default() -> Self {
+        let d = RateLimits::default();
+        Self { create_per_s: d.create_per_s, amend_per_s: d.amend_per_s, cancel_per_s: d.cancel_per_s }
+    }
+}
+
+table! {
+    /// Time constants of the signals; see [`SignalConfig`].
+    SignalsTable {
+        /// Memory of the variance.
+        variance_memory: Duration,
+        /// Memory of the order-flow imbalance.
+        flow_memory: Duration,
+        /// Memory of the smoothed imbalance.
+        smooth_memory: Duration,
+    }
+}
+
+impl Default for SignalsTable {
+    fn default() -> Self {
+        let d = SignalConfig::default();
+        Self {
+            variance_memory: Duration(d.variance_tau_ns),
+            flow_memory: Duration(d.flow_tau_ns),
+            smooth_memory: Duration(d.smooth_tau_ns),
+        }
+    }
+}
+
+table! {
+    /// Threads and cores.
+    ThreadsTable {
+        /// Which duties run together, like `feed+core | gateway`.
+        topology: Topology,
+        /// Core of each thread of the topology, in its order; threads beyond the list are not pinned.
+        cpus: Vec<usize>,
+        /// What a thread does without work.
+        idle: Idle,
+    }
+}
+
+impl Default for ThreadsTable {
+    fn default() -> Self {
+        Self { topology: Topology::single(), cpus: Vec::new(), idle: Idle::default() }
+    }
+}
+
+table! {
+    /// Capacities; see [`Limits`].
+    LimitsTable {
+        /// Prices in the dense window of a side of a book; a power of two.
+        window_ticks: usize,
+        /// Levels of a side outside the window.
+        far_levels_max: usize,
+        /// Orders that are not settled; a power of two.
+        orders_max: usize,
+        /// Executions remembered.
+        exec_ids_max: usize,
+    }
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        let d = Limits::default();
+        Self {
+            window_ticks: d.window_ticks,
+            far_levels_max: d.far_levels_max,
+            orders_max: d.orders_max,
+            exec_ids_max: d.exec_ids_max,
+        }
+    }
+}
+
+table! {
+    /// The simulated venue, and the fills of replays.
+    SimexTable {
+        /// Seed of its population.
+        seed: u64,
+        /// Balance of the account.
+        balance: MoneyText,
+        /// Way of a request to the venue, in replays.
+        entry_latency: Duration,
+        /// Way of news from the venue, in replays.
+        ack_latency: Duration,
+    }
+}
+
+impl Default for SimexTable {
+    fn default() -> Self {
+        let d = SimLatency::default();
+        Self {
+            seed: 7,
+            balance: MoneyText(crate::types::Money::new(10_000 * crate::types::Money::ONE.get())),
+            entry_latency: Duration(d.entry_ns),
+            ack_latency: Duration(d.ack_ns),
+        }
+    }
+}
+
+table! {
+    /// The journal of what the engine consumed.
+    JournalTable {
+        /// Folder for it; none: no journal.
+        dir: Option<PathBuf>,
+    }
+}
+
+#[allow(clippy::derivable_impls)] // Every table spells out its defaults in the same place.
+impl Default for JournalTable {
+    fn default() -> Self {
+        Self { dir: None }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with file, line, key, what was found and what is allowed.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads a text; `file` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let error = |text: String| ConfigError::Value { file: file.to_owned(), text };
+        let config: Self = toml::from_str(text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
+        config.check(text).map_err(error)?;
+        Ok(config)
+    }
+
+    /// Checks that concern more than one value, and ranges of plain numbers.
+    fn check(&self, text: &str) -> Result<(), String> {
+        let line_of = |key: &str| {
+            let found = text.lines().position(|line| line.trim_start().starts_with(key));
+            found.map_or_else(|| format!("key `{key}`"), |idx| format!("line {}, key `{key}`", idx + 1))
+        };
+        let power_of_two = |key: &str, value: usize, min: usize, max: usize| {
+            if value.is_power_of_two() && (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(format!("{}: found {value}, allowed are powers of two from {min} to {max}", line_of(key)))
+        };
+        power_of_two("window-ticks", self.limits.window_ticks, 128, 1 << 22)?;
+        power_of_two("orders-max", self.limits.orders_max, 16, 1 << 20)?;
+        let at_least_one = |key: &str, value: u64| {
+            if value > 0 { Ok(()) } else { Err(format!("{}: found 0, allowed are 1 and more", line_of(key))) }
+        };
+        at_least_one("far-levels-max", self.limits.far_levels_max as u64)?;
+        at_least_one("exec-ids-max", self.limits.exec_ids_max as u64)?;
+        at_least_one("create-per-s", u64::from(self.rates.create_per_s))?;
+        at_least_one("amend-per-s", u64::from(self.rates.amend_per_s))?;
+        at_least_one("cancel-per-s", u64::from(self.rates.cancel_per_s))?;
+        at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
+        if !matches!(self.venue.book_depth, 1 | 50 | 200 | 1000) {
+            return Err(format!(
+                "{}: found {}, allowed are 1, 50, 200, 1000",
+                line_of("book-depth"),
+                self.venue.book_depth
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.imbalance_taker.threshold.0) {
+            return Err(format!(
+                "{}: found {}, allowed is 0 to 1",
+                line_of("threshold"),
+                self.imbalance_taker.threshold.0
+            ));
+        }
+        for (key, value) in
+            [("risk-aversion", self.market_maker.risk_aversion.0), ("fill-decay", self.market_maker.fill_decay.0)]
+        {
+            if value <= 0.0 {
+                return Err(format!("{}: found {value}, allowed is more than 0", line_of(key)));
+            }
+        }
+        if self.venue.environment == Environment::Custom && (self.venue.ws.is_none() || self.venue.rest.is_none()) {
+            return Err(format!("{}: `custom` needs the keys `ws` and `rest`", line_of("environment")));
+        }
+        for instrument in &self.instruments {
+            if Symbol::new(instrument.symbol.as_bytes()).is_none() {
+                let found = &instrument.symbol;
+                return Err(format!("{}: found `{found}`, allowed are 1 to 31 letters and digits", line_of("symbol")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the engine is told.
+    pub fn engine(&self) -> EngineConfig {
+        let (risk, limits) = (&self.risk, &self.limits);
+        EngineConfig {
+            limits: Limits {
+                window_ticks: limits.window_ticks,
+                far_levels_max: limits.far_levels_max,
+                orders_max: limits.orders_max,
+                exec_ids_max: limits.exec_ids_max,
+            },
+            risk: RiskLimits {
+                order_value_max: risk.order_value_max.0,
+                position_value_max: risk.position_value_max.0,
+                gross_value_max: risk.gross_value_max.0,
+                open_orders_max: risk.open_orders_max,
+                capital: risk.capital.0,
+                leverage_e2: risk.leverage_e2,
+                collar: risk.collar_bps.0,
+                stale_after_ns: risk.stale_after.0,
+                duplicate_within_ns: risk.duplicate_within.0,
+                day_loss_max: risk.day_loss_max.0,
+                drawdown_max: risk.drawdown_max.0,
+            },
+            rates: RateLimits {
+                create_per_s: self.rates.create_per_s,
+                amend_per_s: self.rates.amend_per_s,
+                cancel_per_s: self.rates.cancel_per_s,
+            },
+            signals: SignalConfig {
+                variance_tau_ns: self.signals.variance_memory.0,
+                flow_tau_ns: self.signals.flow_memory.0,
+                smooth_tau_ns: self.signals.smooth_memory.0,
+            },
+            answer_within_ns: 0,
+        }
+    }
+
+    /// The configured strategy for so many instruments.
+    pub fn strategy(&self, instruments: usize) -> BuiltIn {
+        match self.strategy.name {
+            StrategyName::Watch => BuiltIn::Watch,
+            StrategyName::MarketMaker => {
+                let t = &self.market_maker;
+                let config = MarketMakerConfig {
+                    quote_value: t.quote_value.0,
+                    position_value_max: t.position_value_max.0,
+                    risk_aversion: t.risk_aversion.0,
+                    fill_decay: t.fill_decay.0,
+                    horizon_s: t.horizon.0 as f64 / 1e9,
+                    margin: t.margin_bps.0,
+                    cover_fees: t.cover_fees,
+                    tolerance_ticks: i64::from(t.tolerance_ticks),
+                };
+                BuiltIn::MarketMaker(MarketMaker::new(config, instruments))
+            }
+            StrategyName::ImbalanceTaker => {
+                let t = &self.imbalance_taker;
+                let config = ImbalanceTakerConfig {
+                    trade_value: t.trade_value.0,
+                    threshold: t.threshold.0,
+                    edge_bar: t.edge_bar_bps.0,
+                    hold_ns: t.hold.0,
+                    pause_ns: t.pause.0,
+                };
+                BuiltIn::ImbalanceTaker(ImbalanceTaker::new(config, instruments))
+            }
+        }
+    }
+
+    /// Latencies of a replay's simulated venue.
+    pub fn sim_latency(&self) -> SimLatency {
+        SimLatency { entry_ns: self.simex.entry_latency.0, ack_ns: self.simex.ack_latency.0 }
+    }
+}
+
+/// The whole configuration as TOML, defaults filled in.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&toml::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text, Path::new("my.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults_and_the_defaults_print_and_parse() {
+        let config = Config::parse("", Path::new("my.toml")).unwrap();
+        assert_eq!(config.engine(), EngineConfig::default());
+        let printed = config.to_string();
+        let again = Config::parse(&printed, Path::new("my.toml")).unwrap();
+        assert_eq!(again.to_string(), printed);
+    }
+
+    #[test]
+    fn errors_name_file_line_key_found_and_allowed() {
+        for (text, wants) in [
+            ("[risk]\ncapitol = \"5\"\n", vec!["my.toml", "line 2", "capitol", "expected one of", "capital"]),
+            ("[risk]\n\ncapital = 5.5\n", vec!["my.toml", "line 3", "capital", "5.5", "string"]),
+            ("[risk]\ncapital = \"five\"\n", vec!["line 2", "five"]),
+            (
+                "[threads]\ntopology = \"feed | croe | gateway\"\n",
+                vec!["line 2", "croe", "allowed are feed, core, gateway"],
+            ),
+            ("[threads]\nidle = \"sleep\"\n", vec!["line 2", "sleep", "spin-yield"]),
+            ("[limits]\nwindow-ticks = 100\n", vec!["line 2", "window-ticks", "100", "powers of two"]),
+            ("[venue]\nbook-depth = 25\n", vec!["line 2", "book-depth", "25", "50"]),
+            ("[strategy]\nname = \"magic\"\n", vec!["line 2", "magic", "market-maker"]),
+            ("[risk]\nstale-after = \"5 parsecs\"\n", vec!["line 2", "5 parsecs", "ms"]),
+            ("[venue]\nenvironment = \"custom\"\n", vec!["line 2", "environment", "`ws`"]),
+        ] {
+            let found = error(text);
+            for want in wants {
+                assert!(found.contains(want), "{found:?} should name {want:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Values that are checked where they are read, so that the error carries the line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::runtime::{Idle, Topology};
+use crate::types::{Money, Rate, Step};
+
+/// An amount of money, written as a string or a whole number: never as a binary fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoneyText(pub Money);
+
+/// Hundredths of a percent, written as a string or a whole number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bps(pub Rate);
+
+/// A span of time in nanoseconds, written like `250ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duration(pub u64);
+
+/// A tick or lot size, written as a string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepText(pub Step);
+
+/// A finite parameter of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio(pub f64);
+
+/// Reads a span of time such as `30s`, `250ms`, `10us`, `5m`, `2h`.
+///
+/// # Errors
+/// A sentence that says what was found and what is allowed.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("found `{text}`, allowed is a whole number with ns, us, ms, s, m or h, like 250ms");
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let scale: u64 = match unit {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return Err(bad()),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)).map(Duration).ok_or_else(bad)
+}
+
+impl FromStr for Duration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_duration(text)
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n % 1_000_000_000 == 0 => write!(f, "{}s", n / 1_000_000_000),
+            n if n % 1_000_000 == 0 => write!(f, "{}ms", n / 1_000_000),
+            n if n % 1_000 == 0 => write!(f, "{}us", n / 1_000),
+            n => write!(f, "{n}ns"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_duration(&text).map_err(Error::custom)
+    }
+}
+
+impl Serialize for Duration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A plain decimal, as a string or a whole number.
+struct DecimalVisitor;
+
+impl Visitor<'_> for DecimalVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal in a string, like \"12.5\", or a whole number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for MoneyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = deserializer.deserialize_any(DecimalVisitor)?;
+        let money = Money::parse(text.as_bytes()).map_err(|e| Error::custom(format!("found `{text}`: {e}")))?;
+        if money < Money::ZERO {
+            return Err(Error::custom(format!("found `{text}`, allowed are amounts of 0 and more")));
+        }
+        Ok(Self(money))
+    }
+}
+
+impl Serialize for MoneyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl Bps {
+    /// Hundredths of a percent in units of [`Rate`].
+    const UNITS: i128 = 10_000;
+}
+
+impl FromStr for Bps {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A money has eight decimals more than the four that a hundredth of a percent has in a rate.
+        let parsed = Money::parse(text.as_bytes()).map_err(|e| format!("found `{text}`: {e}"))?;
+        let units = parsed.get() * Self::UNITS;
+        if units % Money::ONE.get() != 0 {
+            return Err(format!("found `{text}`, allowed are at most four decimals"));
+        }
+        let rate =
+            i64::try_from(units / Money::ONE.get()).map_err(|_| format!("found `{text}`, which is too large"))?;
+        Ok(Self(Rate::new(rate)))
+    }
+}
+
+impl fmt::Display for Bps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Money::new(i128::from(self.0.get()) * Money::ONE.get() / Self::UNITS))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DecimalVisitor)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for Bps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StepText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Step::from_text(text.as_bytes()).map(Self).map_err(|e| Error::custom(format!("found `{text}`: {e}")))
+    }
+}
+
+impl Serialize for StepText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = f64::deserialize(deserializer)?;
+        if value.is_finite() {
+            Ok(Self(value))
+        } else {
+            Err(Error::custom(format!("found {value}, allowed are finite numbers")))
+        }
+    }
+}
+
+impl Serialize for Ratio {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Topology {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for Topology {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Idle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for Idle {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}

@@ -1,0 +1,156 @@
+//! The sidecar of a capture: what its messages do not say by themselves.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{InstrumentSpec, InstrumentTable, Product, Step, Symbol, VenueId};
+
+/// What the receive times of a capture are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockKind {
+    /// Unix nanoseconds.
+    Unix,
+    /// Nanoseconds since some start.
+    Mono,
+    /// Not recorded (0).
+    None,
+}
+
+/// One instrument of a capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstrumentMeta {
+    /// The venue's name.
+    pub symbol: String,
+    /// Tick size.
+    pub tick: String,
+    /// Lot size.
+    pub lot: String,
+}
+
+/// The sidecar: `NAME.meta.json` beside `NAME.jsonl.gz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureMeta {
+    /// `bybit`, `binance-usdm`, `binance-coinm` or `binance-spot`.
+    pub venue: String,
+    /// `linear`, `inverse` or `spot`.
+    pub product: String,
+    /// Instruments, in the order of their ids.
+    pub instruments: Vec<InstrumentMeta>,
+    /// What the receive times are.
+    pub clock: ClockKind,
+}
+
+/// Why a sidecar cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetaError {
+    /// The system's word.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// Not the JSON that it should be.
+    #[error("{}: {source}", file.display())]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// What and where.
+        source: serde_json::Error,
+    },
+    /// A value that is not allowed.
+    #[error("{key}: found `{found}`, {allowed}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+}
+
+/// Where the sidecar of a capture is.
+pub fn meta_path(capture: &Path) -> PathBuf {
+    let name = capture.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    let stem = stem.strip_suffix(".jsonl").unwrap_or(stem);
+    capture.with_file_name(format!("{stem}.meta.json"))
+}
+
+impl CaptureMeta {
+    /// Reads a sidecar.
+    ///
+    /// # Errors
+    /// [`MetaError`] with the file.
+    pub fn read(file: &Path) -> Result<Self, MetaError> {
+        let bytes = std::fs::read(file).map_err(|source| MetaError::Io { file: file.to_owned(), source })?;
+        serde_json::from_slice(&bytes).map_err(|source| MetaError::Json { file: file.to_owned(), source })
+    }
+
+    /// Writes the sidecar.
+    ///
+    /// # Errors
+    /// [`MetaError`] with the file.
+    pub fn write(&self, file: &Path) -> Result<(), MetaError> {
+        let mut text =
+            serde_json::to_string_pretty(self).map_err(|source| MetaError::Json { file: file.to_owned(), source })?;
+        text.push('\n');
+        std::fs::write(file, text).map_err(|source| MetaError::Io { file: file.to_owned(), source })
+    }
+
+    /// The venue.
+    ///
+    /// # Errors
+    /// [`MetaError::Value`] for a name that is none.
+    pub fn venue(&self) -> Result<VenueId, MetaError> {
+        VenueId::from_name(&self.venue).ok_or_else(|| MetaError::Value {
+            key: "venue",
+            found: self.venue.clone(),
+            allowed: "allowed are bybit, binance-usdm, binance-coinm, binance-spot",
+        })
+    }
+
+    /// The instruments as a table.
+    ///
+    /// # Errors
+    /// [`MetaError::Value`] for the first value that is not allowed.
+    pub fn table(&self) -> Result<InstrumentTable, MetaError> {
+        let venue = self.venue()?;
+        let product = Product::from_name(&self.product).ok_or_else(|| MetaError::Value {
+            key: "product",
+            found: self.product.clone(),
+            allowed: "allowed are linear, inverse, spot",
+        })?;
+        let mut specs = Vec::with_capacity(self.instruments.len());
+        for meta in &self.instruments {
+            let step = |key, text: &String| {
+                Step::from_text(text.as_bytes()).map_err(|_| MetaError::Value {
+                    key,
+                    found: text.clone(),
+                    allowed: "allowed is a decimal above 0 like 0.01",
+                })
+            };
+            let symbol = Symbol::new(meta.symbol.as_bytes()).ok_or_else(|| MetaError::Value {
+                key: "symbol",
+                found: meta.symbol.clone(),
+                allowed: "allowed are 1 to 31 printable letters",
+            })?;
+            let (tick, lot) = (step("tick", &meta.tick)?, step("lot", &meta.lot)?);
+            let spec = InstrumentSpec::new(venue, symbol, product, tick, lot).ok_or_else(|| MetaError::Value {
+                key: "tick",
+                found: format!("{} with lot {}", meta.tick, meta.lot),
+                allowed: "allowed are at most twelve decimals of both together",
+            })?;
+            specs.push(spec);
+        }
+        InstrumentTable::new(specs).ok_or_else(|| MetaError::Value {
+            key: "instruments",
+            found: format!("{} instruments", self.instruments.len()),
+            allowed: "allowed are up to 4096, each symbol once",
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! Captured feeds, and the journal of what the engine consumed. The only files the engine writes.
+//!
+//! Thread: shell and recorder, never a hot one.
+
+mod capture;
+mod infer;
+mod load;
+mod log;
+mod meta;
+
+pub use capture::{CaptureError, CaptureReader, CaptureWriter};
+pub use infer::{Inference, infer};
+pub use load::{Capture, Frame, LoadError, load, side_snapshots};
+pub use log::{JournalError, JournalReader, JournalWriter};
+pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};

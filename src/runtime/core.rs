@@ -1,0 +1,205 @@
+//! The core duty: takes events from its rings, gives them to the engine, passes the commands on.
+//!
+//! Thread: core. Allocates: at construction. Blocks: never; with a clock that is read for timers and stamps only.
+//! Every event that the engine consumes is journaled in that order, timers included.
+
+use super::duty::{Duty, DutyReport};
+use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
+use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
+use crate::strategy::Strategy;
+use crate::types::{Command, CommandSink, Control, Event, Level, Meta, Nanos, Record, RecordSink};
+
+/// Events taken from one ring in one poll: enough to drain a burst, few enough that the other ring is not kept waiting.
+const EVENTS_PER_POLL: usize = 64;
+
+/// Time between two timers.
+pub const TIMER_NS: u64 = 10_000_000;
+
+/// Words of the status slot.
+const STATUS_WORDS: usize = 8;
+
+/// Reads the newest [`CoreStatus`].
+#[derive(Clone)]
+pub struct StatusReader(SeqlockReader<STATUS_WORDS>);
+
+impl StatusReader {
+    /// The newest status, or `None` in the moment in which it is replaced.
+    pub fn read(&self) -> Option<CoreStatus> {
+        let (_, [events, commands, fills, open_orders, refused, pnl, stopping, books_live]) = self.0.read()?;
+        Some(CoreStatus {
+            events,
+            commands,
+            fills,
+            open_orders,
+            refused,
+            pnl_micros: pnl as i64,
+            is_stopping: stopping != 0,
+            books_live,
+        })
+    }
+}
+
+/// Where commands go: the ring to the gateway.
+struct CommandRing(Producer<Record>);
+
+impl CommandSink for CommandRing {
+    #[inline]
+    fn push(&mut self, command: Command) -> bool {
+        self.0.push(command.pack()).is_ok()
+    }
+}
+
+/// The core.
+pub struct CoreDuty<S, P> {
+    engine: Engine<S, P>,
+    inputs: Vec<Consumer<Record>>,
+    commands: CommandRing,
+    journal: Option<Producer<Record>>,
+    /// Whether timers come from the clock (live) or as events (replay).
+    makes_timers: bool,
+    timer_due: Nanos,
+    levels: Box<[Level]>,
+    status: SeqlockWriter<STATUS_WORDS>,
+    status_due: Nanos,
+    journal_lost: bool,
+    decode_errors: u64,
+    has_ended: Flag,
+}
+
+/// What the core leaves behind.
+#[derive(Debug)]
+pub struct CoreReport {
+    /// Everything the engine knows.
+    pub engine: EngineReport,
+    /// Records in its rings that were no events: a bug, if above zero.
+    pub decode_errors: u64,
+    /// Whether the journal fell behind, which halts trading.
+    pub journal_lost: bool,
+}
+
+impl<S: Strategy, P: Probe> CoreDuty<S, P> {
+    /// Makes the core over its input rings, in the order in which they are served. `journal` takes every event;
+    /// `has_ended` is set by whoever feeds the rings, when nothing will come any more.
+    pub fn new(
+        engine: Engine<S, P>,
+        inputs: Vec<Consumer<Record>>,
+        commands: Producer<Record>,
+        journal: Option<Producer<Record>>,
+        makes_timers: bool,
+        has_ended: Flag,
+    ) -> (Self, StatusReader) {
+        let (status, reader) = seqlock();
+        let duty = Self {
+            engine,
+            inputs,
+            commands: CommandRing(commands),
+            journal,
+            makes_timers,
+            timer_due: Nanos::ZERO,
+            levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
+            status,
+            status_due: Nanos::ZERO,
+            journal_lost: false,
+            decode_errors: 0,
+            has_ended,
+        };
+        (duty, StatusReader(reader))
+    }
+
+    /// Takes one event from ring `idx`; returns whether there was one.
+    #[inline]
+    fn take_event(&mut self, idx: usize) -> bool {
+        let input = &mut self.inputs[idx];
+        let Some(first) = input.peek() else { return false };
+        let count = first.event_records();
+        // The records of an event are published together, so the rest is there; a bug would show as defaults.
+        let event = Event::decode(&first, |i| input.peek_at(i).unwrap_or_default(), &mut self.levels);
+        match event {
+            Ok(event) => {
+                journal_event(&mut self.journal, &mut self.journal_lost, &event);
+                self.engine.on_event(&event, &mut self.commands);
+            }
+            Err(_) => self.decode_errors += 1,
+        }
+        // Only now: whoever sees the slot freed also sees the commands that the event caused.
+        self.inputs[idx].advance(count);
+        if self.journal_lost && self.engine.mode() != Mode::Killed {
+            // What cannot be recorded must not be traded.
+            let now = self.engine.now();
+            self.give(&Event::Control(Meta { recv: now, ..Meta::default() }, Control::Kill));
+        }
+        true
+    }
+
+    fn give(&mut self, event: &Event<'_>) {
+        journal_event(&mut self.journal, &mut self.journal_lost, event);
+        self.engine.on_event(event, &mut self.commands);
+    }
+
+    #[cold]
+    fn publish_status(&mut self) {
+        let status = self.engine.quick_status();
+        self.status.write([
+            status.events,
+            status.commands,
+            status.fills,
+            status.open_orders,
+            status.refused,
+            status.pnl_micros as u64,
+            u64::from(status.is_stopping),
+            status.books_live,
+        ]);
+    }
+}
+
+#[inline]
+fn journal_event(journal: &mut Option<Producer<Record>>, lost: &mut bool, event: &Event<'_>) {
+    if let Some(ring) = journal {
+        let has_room = ring.publish(event.record_count(), |i| event.record(i));
+        *lost |= !has_room;
+    }
+}
+
+impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
+    fn name(&self) -> &'static str {
+        "core"
+    }
+
+    fn poll(&mut self, now: Nanos) -> usize {
+        let mut work = 0;
+        for idx in 0..self.inputs.len() {
+            for _ in 0..EVENTS_PER_POLL {
+                if !self.take_event(idx) {
+                    break;
+                }
+                work += 1;
+            }
+        }
+        if self.makes_timers && now >= self.timer_due {
+            self.timer_due = now.saturating_add(TIMER_NS);
+            self.give(&Event::Timer(Meta { recv: now, ..Meta::default() }));
+        }
+        if now >= self.status_due {
+            self.status_due = now.saturating_add(10 * TIMER_NS);
+            self.publish_status();
+        }
+        work
+    }
+
+    fn is_hot(&self) -> bool {
+        true
+    }
+
+    fn is_finished(&self) -> bool {
+        self.has_ended.is_set()
+    }
+
+    fn finish(mut self: Box<Self>) -> DutyReport {
+        self.engine.finish();
+        DutyReport::Core(Box::new(CoreReport {
+            engine: self.engine.report(),
+            decode_errors: self.decode_errors,
+            journal_lost: self.journal_lost,
+        }))
+    }
+}

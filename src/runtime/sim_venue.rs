@@ -1,0 +1,479 @@
+//! The venue of a replay: stands between feed and core, fills orders against the captured market, and keeps virtual time.
+//!
+//! ```text
+//! feed ──ring──▶ SIM VENUE ──ring──▶ core
+//!                    ▲                 │
+//!                    └──────ring───────┘ commands
+//! ```
+//!
+//! Everything reaches the core through one ring in the order of virtual time, so that the core decides the same on every
+//! topology. The rule that makes it so: an item of time `t` is let through only when the core has consumed every event
+//! from which a command could still arrive by `t`, that is every event not later than `t` less the way to the venue.
+//! The core frees its ring's slots after it has passed its commands on, so the ring itself tells how far it is.
+//!
+//! Ties: what is under way between us and the venue comes before the market's next message.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io::Write;
+
+use super::core::TIMER_NS;
+use super::duty::{Duty, DutyReport};
+use crate::ring::{Consumer, Flag, Producer};
+use crate::sim::{AccountId, Refusal, Venue, VenueEvent};
+use crate::types::{
+    Ack, Balance, Command, CommandKind, Control, Event, Fill, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money,
+    Nanos, Op, OrderUpdate, Position, Record, RecordSink, Reject, RejectKind,
+};
+
+/// Items handled in one poll.
+const STEPS_PER_POLL: usize = 256;
+
+/// Virtual time after the end of the feed within which open orders must be gone.
+const STOP_WITHIN_NS: u64 = 60_000_000_000;
+
+/// How long messages travel, in nanoseconds of virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimLatency {
+    /// From the decision to the venue; at least one.
+    pub entry_ns: u64,
+    /// From the venue to the engine.
+    pub ack_ns: u64,
+}
+
+impl Default for SimLatency {
+    /// A colocated guess: one millisecond each way.
+    fn default() -> Self {
+        Self { entry_ns: 1_000_000, ack_ns: 1_000_000 }
+    }
+}
+
+/// What the venue tells its client.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Ack(Ack),
+    Reject(Reject),
+    Order(OrderUpdate),
+    Fill(Fill),
+    Position(Position),
+    Balance(Balance),
+    Link(Link),
+    Control(Control),
+    Timer,
+}
+
+impl Told {
+    fn event_at(&mut self, at: Nanos) -> Event<'static> {
+        match self {
+            Self::Ack(e) => {
+                e.meta.recv = at;
+                Event::Ack(*e)
+            }
+            Self::Reject(e) => {
+                e.meta.recv = at;
+                Event::Reject(*e)
+            }
+            Self::Order(e) => {
+                e.meta.recv = at;
+                Event::Order(*e)
+            }
+            Self::Fill(e) => {
+                e.meta.recv = at;
+                Event::Fill(*e)
+            }
+            Self::Position(e) => {
+                e.meta.recv = at;
+                Event::Position(*e)
+            }
+            Self::Balance(e) => {
+                e.meta.recv = at;
+                Event::Balance(*e)
+            }
+            Self::Link(e) => {
+                e.meta.recv = at;
+                Event::Link(*e)
+            }
+            Self::Control(control) => Event::Control(Meta { recv: at, ..Meta::default() }, *control),
+            Self::Timer => Event::Timer(Meta { recv: at, ..Meta::default() }),
+        }
+    }
+}
+
+/// Something that will happen at a moment.
+enum Due {
+    Arrives(Command),
+    Tell(Told),
+}
+
+/// A moment, a running number to keep ties in order, and what happens then.
+struct Pending {
+    at: Nanos,
+    number: u64,
+    due: Due,
+}
+
+impl PartialEq for Pending {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Pending {}
+
+impl PartialOrd for Pending {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pending {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// What the simulated venue of a replay leaves behind.
+#[derive(Debug)]
+pub struct SimVenueReport {
+    /// Positions by instrument, as the venue books them.
+    pub positions: Vec<Lots>,
+    /// Wallet, as the venue books it.
+    pub wallet: Money,
+    /// Commands taken.
+    pub commands: u64,
+    /// Orders still open at the end.
+    pub open_orders: usize,
+    /// Why the commands file is not whole, if it is not.
+    pub command_log_error: Option<std::io::Error>,
+}
+
+/// See the module's documentation.
+pub struct SimVenueDuty {
+    market: Consumer<Record>,
+    to_core: Producer<Record>,
+    commands: Consumer<Record>,
+    venue: Venue,
+    account: AccountId,
+    latency: SimLatency,
+    pending: BinaryHeap<Reverse<Pending>>,
+    next_number: u64,
+    /// Ring position behind each event given to the core and not yet consumed, and its time.
+    given: VecDeque<(u64, Nanos)>,
+    now: Nanos,
+    timer_grid: u64,
+    has_started: bool,
+    feed_ended: bool,
+    stop_at: Option<Nanos>,
+    is_done: bool,
+    levels: Box<[Level]>,
+    log: Option<Box<dyn Write + Send>>,
+    log_error: Option<std::io::Error>,
+    commands_count: u64,
+    has_ended: Flag,
+}
+
+/// Whether a step could be made.
+enum Step {
+    Made,
+    Wait,
+}
+
+impl SimVenueDuty {
+    #[allow(clippy::too_many_arguments)] // Three rings, a venue and its account: each is what it is.
+    /// Makes the venue of a replay; `log` takes every command as venue-neutral bytes, in the order of their arrival;
+    /// `has_ended` is set when the feed has ended and everything that followed from it is done.
+    pub fn new(
+        market: Consumer<Record>,
+        to_core: Producer<Record>,
+        commands: Consumer<Record>,
+        venue: Venue,
+        account: AccountId,
+        latency: SimLatency,
+        log: Option<Box<dyn Write + Send>>,
+        has_ended: Flag,
+    ) -> Self {
+        let latency = SimLatency { entry_ns: latency.entry_ns.max(1), ..latency };
+        Self {
+            market,
+            to_core,
+            commands,
+            venue,
+            account,
+            latency,
+            pending: BinaryHeap::with_capacity(1024),
+            next_number: 0,
+            given: VecDeque::with_capacity(1024),
+            now: Nanos::ZERO,
+            timer_grid: 0,
+            has_started: false,
+            feed_ended: false,
+            stop_at: None,
+            is_done: false,
+            levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
+            log,
+            log_error: None,
+            commands_count: 0,
+            has_ended,
+        }
+    }
+
+    fn schedule(&mut self, at: Nanos, due: Due) {
+        self.pending.push(Reverse(Pending { at, number: self.next_number, due }));
+        self.next_number += 1;
+    }
+
+    /// Takes what the core has sent. Reads how far the core is first, so that no command of an event that counts as
+    /// consumed is missed.
+    fn take_commands(&mut self) {
+        let consumed = self.to_core.consumed();
+        while let Some(record) = self.commands.pop() {
+            let Some(command) = Command::unpack(&record) else { continue };
+            self.commands_count += 1;
+            if let Some(log) = &mut self.log
+                && let Err(error) = log.write_all(&command.neutral_bytes())
+            {
+                self.log = None;
+                self.log_error = Some(error);
+            }
+            self.schedule(command.at.saturating_add(self.latency.entry_ns), Due::Arrives(command));
+        }
+        while self.given.front().is_some_and(|&(position, _)| position <= consumed) {
+            self.given.pop_front();
+        }
+    }
+
+    /// Whether no command can arrive by `t` that is not known yet.
+    fn is_settled_until(&self, t: Nanos) -> bool {
+        self.given.front().is_none_or(|&(_, at)| at.saturating_add(self.latency.entry_ns) > t)
+    }
+
+    fn give(&mut self, event: &Event<'_>) -> bool {
+        if !event.publish(&mut self.to_core) {
+            return false;
+        }
+        self.given.push_back((self.to_core.published(), event.meta().recv));
+        true
+    }
+
+    /// Makes the next step in virtual time.
+    fn step(&mut self) -> Step {
+        let market = self.market.peek();
+        let market_at = market.map(|record| Nanos::new(record.words[1]));
+        let pending_at = self.pending.peek().map(|Reverse(next)| next.at);
+        let next_at = match (market_at, pending_at) {
+            (Some(m), Some(p)) => m.min(p),
+            (Some(m), None) => m,
+            // The feed may still bring something earlier.
+            (None, _) if !self.feed_ended => return Step::Wait,
+            (None, Some(p)) => p,
+            (None, None) => return self.wind_down(),
+        };
+        if !self.has_started {
+            return self.start(next_at);
+        }
+        // Engine time never runs backwards, whatever a recorder's clock did.
+        let t = next_at.max(self.now);
+        if !self.is_settled_until(t) {
+            return Step::Wait;
+        }
+        let grid = t.get() / TIMER_NS;
+        if grid > self.timer_grid {
+            let at = Nanos::new(grid * TIMER_NS).max(self.now);
+            return self.tell(Told::Timer, at, |duty| duty.timer_grid = grid);
+        }
+        if pending_at.is_some_and(|p| market_at.is_none_or(|m| p <= m)) {
+            self.step_pending(t)
+        } else if let Some(first) = market {
+            self.step_market(&first, t)
+        } else {
+            Step::Wait
+        }
+    }
+
+    fn tell(&mut self, mut told: Told, at: Nanos, then: impl FnOnce(&mut Self)) -> Step {
+        if !self.give(&told.event_at(at)) {
+            return Step::Wait;
+        }
+        self.now = at;
+        then(self);
+        Step::Made
+    }
+
+    /// What a fresh session brings: connections, the balance, and the word to trade.
+    fn start(&mut self, at: Nanos) -> Step {
+        self.has_started = true;
+        self.timer_grid = at.get() / TIMER_NS;
+        self.now = at;
+        let meta = Meta::default();
+        let balance = self.balance();
+        self.schedule(at, Due::Tell(Told::Balance(balance)));
+        for kind in [LinkKind::Market, LinkKind::Private, LinkKind::Trade] {
+            self.schedule(at, Due::Tell(Told::Link(Link { meta, kind, is_up: true })));
+        }
+        self.schedule(at, Due::Tell(Told::Control(Control::Arm)));
+        Step::Made
+    }
+
+    fn step_pending(&mut self, t: Nanos) -> Step {
+        let Some(Reverse(next)) = self.pending.pop() else { return Step::Wait };
+        match next.due {
+            Due::Arrives(command) => {
+                self.now = t;
+                self.arrive(&command, t);
+            }
+            Due::Tell(mut told) => {
+                if !self.give(&told.event_at(t)) {
+                    self.pending.push(Reverse(Pending { due: Due::Tell(told), ..next }));
+                    return Step::Wait;
+                }
+                self.now = t;
+            }
+        }
+        Step::Made
+    }
+
+    fn step_market(&mut self, first: &Record, t: Nanos) -> Step {
+        let count = first.event_records();
+        let mut header = *first;
+        // The event is told at the engine's time, should the recorder's clock have gone back.
+        header.words[1] = t.get();
+        let market = &self.market;
+        let record_at = |idx: usize| if idx == 0 { header } else { market.peek_at(idx).unwrap_or_default() };
+        if !self.to_core.publish(count, record_at) {
+            return Step::Wait;
+        }
+        self.given.push_back((self.to_core.published(), t));
+        self.now = t;
+        if let Ok(event) = Event::decode(&header, record_at, &mut self.levels) {
+            if matches!(event, Event::Control(..)) {
+                // The feed's word that it has ended; the core was told with it to stop.
+                self.feed_ended = true;
+                self.stop_at = Some(t);
+            } else {
+                self.venue.on_market_event(&event, t);
+            }
+        }
+        self.market.advance(count);
+        self.tell_what_happened(t);
+        Step::Made
+    }
+
+    /// A command reaches the venue.
+    fn arrive(&mut self, command: &Command, now: Nanos) {
+        let op = match command.kind {
+            CommandKind::New | CommandKind::NewMarket => Op::Create,
+            CommandKind::Amend => Op::Amend,
+            CommandKind::Cancel => Op::Cancel,
+            CommandKind::CancelAll => Op::CancelAll,
+        };
+        let meta = Meta { instrument: command.instrument, venue_ts: now, ..Meta::default() };
+        let client_id = command.client_id;
+        let told = match self.venue.command(self.account, command, now) {
+            Ok(()) => Told::Ack(Ack { meta, op, client_id, limit_left: u32::MAX }),
+            Err(refusal) => {
+                let kind = if refusal == Refusal::UnknownOrder { RejectKind::Gone } else { RejectKind::Refused };
+                Told::Reject(Reject { meta, op, kind, client_id, code: 0 })
+            }
+        };
+        self.schedule(now.saturating_add(self.latency.ack_ns), Due::Tell(told));
+        self.tell_what_happened(now);
+    }
+
+    /// Sends the venue's news on their way.
+    fn tell_what_happened(&mut self, now: Nanos) {
+        if self.venue.events().is_empty() {
+            return;
+        }
+        let at = now.saturating_add(self.latency.ack_ns);
+        let mut filled: Option<InstrumentId> = None;
+        for idx in 0..self.venue.events().len() {
+            let told = match &self.venue.events()[idx] {
+                VenueEvent::Order(record) => Told::Order(record.update(at)),
+                VenueEvent::Execution(execution) => match execution.fill(at) {
+                    Some(fill) => {
+                        filled = Some(fill.meta.instrument);
+                        Told::Fill(fill)
+                    }
+                    None => continue,
+                },
+                VenueEvent::Trade { .. } => continue,
+            };
+            self.schedule(at, Due::Tell(told));
+        }
+        self.venue.clear_events();
+        if let Some(instrument) = filled {
+            if let Some(account) = self.venue.account(self.account) {
+                let qty = account.holding(instrument).qty;
+                let meta = Meta { instrument, ..Meta::default() };
+                let position = Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO };
+                self.schedule(at, Due::Tell(Told::Position(position)));
+            }
+            let balance = self.balance();
+            self.schedule(at, Due::Tell(Told::Balance(balance)));
+        }
+    }
+
+    fn balance(&self) -> Balance {
+        let wallet = self.venue.account(self.account).map_or(Money::ZERO, |account| account.balance());
+        Balance { meta: Meta::default(), wallet, available: wallet }
+    }
+
+    fn open_orders(&self) -> usize {
+        (0..self.venue.instruments_len())
+            .map(|idx| self.venue.open_orders(self.account, InstrumentId(idx as u16)).count())
+            .sum()
+    }
+
+    /// The feed has ended and nothing is under way: waits for the core, then for its orders to be gone.
+    fn wind_down(&mut self) -> Step {
+        if !self.given.is_empty() {
+            return Step::Wait;
+        }
+        let stop_at = self.stop_at.unwrap_or(self.now);
+        if self.open_orders() == 0 || self.now.saturating_since(stop_at) > STOP_WITHIN_NS {
+            self.is_done = true;
+            self.has_ended.set();
+            return Step::Wait;
+        }
+        self.tell(Told::Timer, self.now.saturating_add(TIMER_NS), |_| {})
+    }
+}
+
+impl Duty for SimVenueDuty {
+    fn name(&self) -> &'static str {
+        "sim-venue"
+    }
+
+    fn poll(&mut self, _now: Nanos) -> usize {
+        let mut work = 0;
+        while work < STEPS_PER_POLL && !self.is_done {
+            self.take_commands();
+            match self.step() {
+                Step::Made => work += 1,
+                Step::Wait => break,
+            }
+        }
+        work
+    }
+
+    fn is_finished(&self) -> bool {
+        self.is_done
+    }
+
+    fn finish(mut self: Box<Self>) -> DutyReport {
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.flush()
+        {
+            self.log_error = Some(error);
+        }
+        let account = self.venue.account(self.account);
+        let position = |idx| account.map_or(Lots::ZERO, |a| a.holding(InstrumentId(idx as u16)).qty);
+        DutyReport::SimVenue(Box::new(SimVenueReport {
+            positions: (0..self.venue.instruments_len()).map(position).collect(),
+            wallet: account.map_or(Money::ZERO, |account| account.balance()),
+            commands: self.commands_count,
+            open_orders: self.open_orders(),
+            command_log_error: self.log_error,
+        }))
+    }
+}

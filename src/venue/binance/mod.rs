@@ -1,0 +1,8 @@
+//! Binance spot, USD-M and COIN-M futures: market data.
+
+mod buffer;
+mod feed;
+mod market;
+
+pub use feed::MarketFeed;
+pub use market::Pair;

@@ -1,0 +1,202 @@
+//! Fuzz bodies: plain functions, run by an ordinary test over the corpus as well.
+//!
+//! Each feeds one message to both sources of a dialect. Neither may panic, and where both accept the message they must
+//! say the same. The scanner may accept what the general parser refuses only in values that nobody reads.
+
+use super::{Arrival, FeedConfig, binance, bybit};
+use crate::types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Product, Step, Symbol, VenueId};
+
+/// The instruments that the corpus speaks of.
+pub fn table(venue: VenueId) -> InstrumentTable {
+    let spec = |symbol: &str, tick: &str, lot: &str| {
+        let step = |text: &str| Step::from_text(text.as_bytes()).ok();
+        InstrumentSpec::new(venue, Symbol::new(symbol.as_bytes())?, Product::Linear, step(tick)?, step(lot)?)
+    };
+    let specs = [
+        ("BTCUSDT", "0.10", "0.001"),
+        ("ETHUSDT", "0.01", "0.01"),
+        ("HALFUSDT", "0.5", "5"),
+        ("TINYUSDT", "0.0000000001", "0.01"),
+        ("BTCUSD_PERP", "0.1", "1"),
+    ];
+    InstrumentTable::new(specs.iter().filter_map(|(symbol, tick, lot)| spec(symbol, tick, lot)).collect())
+        .unwrap_or_default()
+}
+
+/// What the two sources made of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The scanner took it.
+    pub is_quick: bool,
+    /// The general parser took it.
+    pub is_general: bool,
+}
+
+/// Both sources of one dialect, each with buffers of its own.
+pub enum Pair {
+    /// Bybit's public messages.
+    Bybit(Box<bybit::Pair>),
+    /// Binance's market messages.
+    Binance(Box<binance::Pair>),
+}
+
+impl Pair {
+    /// Makes the pair for the instruments of `venue`.
+    pub fn new(venue: VenueId, table: &InstrumentTable) -> Self {
+        if venue == VenueId::BYBIT {
+            Self::Bybit(Box::new(bybit::Pair::new(table)))
+        } else {
+            Self::Binance(Box::new(binance::Pair::new(table, venue)))
+        }
+    }
+
+    /// Decodes `frame` both ways; `owner` is the instrument of a snapshot that names none.
+    ///
+    /// # Panics
+    /// If both accept the message and do not say the same.
+    pub fn compare(&mut self, frame: &[u8], owner: Option<InstrumentId>) -> Verdict {
+        match self {
+            Self::Bybit(pair) => pair.compare(frame),
+            Self::Binance(pair) => pair.compare(frame, owner),
+        }
+    }
+}
+
+/// Runs the Bybit market decoder and feed over `data`, one message a line.
+pub fn fuzz_bybit_market(data: &[u8]) {
+    let table = table(VenueId::BYBIT);
+    let mut pair = Pair::new(VenueId::BYBIT, &table);
+    let mut feed = bybit::MarketFeed::new(&table, FeedConfig::default());
+    for frame in data.split(|&byte| byte == b'\n') {
+        pair.compare(frame, None);
+        let _ = feed.on_frame(frame, Arrival::default(), || 0, &mut |_: &Event<'_>| {});
+        let _ = feed.take_resync();
+    }
+    assert_eq!(feed.counters().accounted(), feed.counters().messages);
+}
+
+/// Runs the three Binance market decoders and feeds over `data`, one message a line.
+pub fn fuzz_binance_market(data: &[u8]) {
+    for venue in [VenueId::BINANCE_USDM, VenueId::BINANCE_COINM, VenueId::BINANCE_SPOT] {
+        let table = table(venue);
+        let mut pair = Pair::new(venue, &table);
+        let Some(mut feed) = binance::MarketFeed::new(&table, venue, FeedConfig::default()) else { return };
+        for frame in data.split(|&byte| byte == b'\n') {
+            pair.compare(frame, Some(InstrumentId(0)));
+            let mut sink = |_: &Event<'_>| {};
+            let _ = feed.on_frame(frame, Arrival::default(), || 0, &mut sink);
+            if let Some(instrument) = feed.take_resync() {
+                let _ = feed.on_snapshot(instrument, frame, Arrival::default(), &mut sink);
+            }
+        }
+        assert_eq!(feed.counters().accounted(), feed.counters().messages);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn corpus(venue: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(venue);
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let messages: Vec<Vec<u8>> = files
+            .iter()
+            .flat_map(|path| {
+                std::fs::read(path).unwrap().split(|&b| b == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>()
+            })
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert!(messages.len() > 10);
+        messages
+    }
+
+    /// What may happen to a message on its way.
+    #[derive(Clone, Debug)]
+    enum Damage {
+        Flip(usize, u8),
+        Truncate(usize),
+        Insert(usize, u8),
+        Repeat(usize, usize),
+        Remove(usize, usize),
+    }
+
+    fn damage() -> impl Strategy<Value = Damage> {
+        let byte = prop_oneof![any::<u8>(), prop::sample::select(b"\"\\{}[],:.0123456789-e truefalsn \t".to_vec())];
+        prop_oneof![
+            (any::<usize>(), byte.clone()).prop_map(|(at, byte)| Damage::Flip(at, byte)),
+            any::<usize>().prop_map(Damage::Truncate),
+            (any::<usize>(), byte).prop_map(|(at, byte)| Damage::Insert(at, byte)),
+            (any::<usize>(), 0usize..40).prop_map(|(at, len)| Damage::Repeat(at, len)),
+            (any::<usize>(), 0usize..40).prop_map(|(at, len)| Damage::Remove(at, len)),
+        ]
+    }
+
+    fn damaged(mut message: Vec<u8>, damages: &[Damage]) -> Vec<u8> {
+        for damage in damages {
+            let len = message.len();
+            match *damage {
+                _ if len == 0 => {}
+                Damage::Flip(at, byte) => message[at % len] = byte,
+                Damage::Truncate(at) => message.truncate(at % len),
+                Damage::Insert(at, byte) => message.insert(at % len, byte),
+                Damage::Repeat(at, more) => {
+                    let (start, end) = (at % len, (at % len + more).min(len));
+                    let piece = message[start..end].to_vec();
+                    message.splice(end..end, piece);
+                }
+                Damage::Remove(at, less) => {
+                    message.drain(at % len..(at % len + less).min(len));
+                }
+            }
+        }
+        message
+    }
+
+    #[test]
+    fn the_corpus_is_understood() {
+        for (folder, venues) in [
+            ("bybit", &[VenueId::BYBIT][..]),
+            ("binance", &[VenueId::BINANCE_USDM, VenueId::BINANCE_COINM, VenueId::BINANCE_SPOT][..]),
+        ] {
+            for message in corpus(folder) {
+                fuzz_bybit_market(&message);
+                fuzz_binance_market(&message);
+                let is_understood = venues.iter().any(|&venue| {
+                    let table = table(venue);
+                    Pair::new(venue, &table).compare(&message, Some(InstrumentId(0))).is_general
+                });
+                assert!(is_understood, "{}", String::from_utf8_lossy(&message));
+            }
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_the_corpus_is_refused() {
+        let table = table(VenueId::BYBIT);
+        let mut pair = Pair::new(VenueId::BYBIT, &table);
+        for message in corpus("bybit") {
+            for len in 0..message.len() {
+                let verdict = pair.compare(&message[..len], None);
+                assert_eq!(verdict, Verdict { is_quick: false, is_general: false }, "{len} of {message:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn damaged_messages_mean_the_same_to_both_sources(
+            pick: prop::sample::Index, damages in prop::collection::vec(damage(), 1..4),
+        ) {
+            fuzz_bybit_market(&damaged(pick.get(&corpus("bybit")).clone(), &damages));
+            fuzz_binance_market(&damaged(pick.get(&corpus("binance")).clone(), &damages));
+        }
+    }
+}

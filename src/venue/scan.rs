@@ -1,0 +1,606 @@
+//! The quick source: one pass over the text, no tape, eight bytes at a time.
+//!
+//! It is strict where it looks (numbers, keys, structure) and refuses what it does not handle, such as escapes in a
+//! text that matters; whoever calls it then asks the general source. It does not check UTF-8. Texts and numbers are
+//! found by word-wide arithmetic in safe code: a word is loaded from eight bytes, compared with a pattern, and the
+//! lowest marked byte is the first hit. Marks above the lowest may be false (a borrow runs upwards), so only the lowest
+//! is ever used.
+
+use super::WireError;
+use super::source::{COUNT_MAX, Grid, LevelBuf, Members, Source, Span};
+use crate::types::DecimalError;
+
+/// Deepest nesting that is passed over: every message of every dialect stays below half of it.
+const DEPTH_MAX: u32 = 16;
+
+/// A place in a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Scanner<'a> {
+    bytes: &'a [u8],
+    pos: usize,
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// Marks the bytes of `word` that equal `byte`; exact up to the lowest.
+#[inline(always)]
+const fn equal_to(word: u64, byte: u8) -> u64 {
+    let x = word ^ (ONES * byte as u64);
+    x.wrapping_sub(ONES) & !x & HIGHS
+}
+
+/// Marks the bytes of `word` below `limit` (at most 0x80); exact up to the lowest.
+#[inline(always)]
+const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(ONES * limit as u64) & !word & HIGHS
+}
+
+/// Marks the bytes of `digits` (text xor `'0'`) above nine; exact up to the lowest.
+#[inline(always)]
+const fn above_nine(digits: u64) -> u64 {
+    (digits.wrapping_add(ONES * 0x76) | digits) & HIGHS
+}
+
+/// Index of the lowest marked byte, 8 if there is none.
+#[inline(always)]
+const fn first(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// The number whose eight digits lie one a byte, the most significant lowest.
+#[inline(always)]
+const fn eight_digits(digits: u64) -> u64 {
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let high = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let low = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    high.wrapping_add(low) >> 32
+}
+
+const POW10: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, pos: 0 }
+    }
+
+    #[inline(always)]
+    fn word_at(&self, pos: usize) -> Option<u64> {
+        self.bytes.get(pos..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+    }
+
+    #[inline(always)]
+    fn at(&self, pos: usize) -> Option<u8> {
+        self.bytes.get(pos).copied()
+    }
+
+    #[cold]
+    fn wrong(&self) -> WireError {
+        match self.at(self.pos) {
+            Some(found) => WireError::Syntax { at: self.pos as u32, found },
+            None => WireError::Truncated,
+        }
+    }
+
+    /// The next byte that is not white space; stays before it.
+    #[inline(always)]
+    fn token(&mut self) -> Option<u8> {
+        let byte = self.at(self.pos)?;
+        if byte > b' ' { Some(byte) } else { self.token_after_space() }
+    }
+
+    #[cold]
+    fn token_after_space(&mut self) -> Option<u8> {
+        loop {
+            match self.at(self.pos)? {
+                b' ' | b'\t' | b'\n' | b'\r' => self.pos += 1,
+                byte => return Some(byte),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn expect(&mut self, byte: u8) -> Result<(), WireError> {
+        if self.token() == Some(byte) {
+            self.pos += 1;
+            Ok(())
+        } else {
+            Err(self.wrong())
+        }
+    }
+
+    /// The text up to the closing quote, which is passed; the opening one already was.
+    #[inline(always)]
+    fn text_to_quote(&mut self) -> Result<&'a [u8], WireError> {
+        let start = self.pos;
+        while let Some(word) = self.word_at(self.pos) {
+            let marks = equal_to(word, b'"') | equal_to(word, b'\\') | below(word, b' ');
+            if marks != 0 {
+                self.pos += first(marks);
+                break;
+            }
+            self.pos += 8;
+        }
+        loop {
+            match self.at(self.pos) {
+                Some(b'"') => break,
+                Some(b'\\' | 0..b' ') | None => return Err(self.wrong()),
+                Some(_) => self.pos += 1,
+            }
+        }
+        let text = self.bytes.get(start..self.pos).unwrap_or(&[]);
+        self.pos += 1;
+        Ok(text)
+    }
+
+    /// Passes over a text with or without escapes.
+    fn skip_text(&mut self) -> Result<(), WireError> {
+        self.expect(b'"')?;
+        loop {
+            while let Some(word) = self.word_at(self.pos) {
+                let marks = equal_to(word, b'"') | equal_to(word, b'\\') | below(word, b' ');
+                if marks != 0 {
+                    self.pos += first(marks);
+                    break;
+                }
+                self.pos += 8;
+            }
+            match self.at(self.pos) {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    let escape = self.at(self.pos + 1).ok_or(WireError::Truncated)?;
+                    if !matches!(escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u') {
+                        return Err(self.wrong());
+                    }
+                    self.pos += 2;
+                }
+                Some(0..b' ') | None => return Err(self.wrong()),
+                Some(_) => self.pos += 1,
+            }
+        }
+    }
+
+    /// Passes over a number of strict JSON form.
+    fn skip_number(&mut self) -> Result<(), WireError> {
+        if self.at(self.pos) == Some(b'-') {
+            self.pos += 1;
+        }
+        let leading_zero = self.at(self.pos) == Some(b'0');
+        let whole = self.skip_digits();
+        if whole == 0 || (leading_zero && whole > 1) {
+            return Err(self.wrong());
+        }
+        if self.at(self.pos) == Some(b'.') {
+            self.pos += 1;
+            if self.skip_digits() == 0 {
+                return Err(self.wrong());
+            }
+        }
+        if matches!(self.at(self.pos), Some(b'e' | b'E')) {
+            self.pos += 1;
+            if matches!(self.at(self.pos), Some(b'+' | b'-')) {
+                self.pos += 1;
+            }
+            if self.skip_digits() == 0 {
+                return Err(self.wrong());
+            }
+        }
+        Ok(())
+    }
+
+    fn skip_digits(&mut self) -> usize {
+        let start = self.pos;
+        while matches!(self.at(self.pos), Some(b'0'..=b'9')) {
+            self.pos += 1;
+        }
+        self.pos - start
+    }
+
+    fn skip_word(&mut self, word: &[u8]) -> Result<(), WireError> {
+        match self.bytes.get(self.pos..self.pos + word.len()) {
+            Some(found) if found == word => {
+                self.pos += word.len();
+                Ok(())
+            }
+            _ => Err(self.wrong()),
+        }
+    }
+
+    fn skip_at(&mut self, depth: u32) -> Result<(), WireError> {
+        if depth == DEPTH_MAX {
+            return Err(WireError::TooDeep { allowed: DEPTH_MAX });
+        }
+        match self.token() {
+            Some(b'"') => self.skip_text(),
+            Some(b'{') => {
+                let mut members = self.object()?;
+                while self.skip_key(&mut members)? {
+                    self.skip_at(depth + 1)?;
+                }
+                Ok(())
+            }
+            Some(b'[') => {
+                let mut members = self.array()?;
+                while self.item(&mut members)? {
+                    self.skip_at(depth + 1)?;
+                }
+                Ok(())
+            }
+            Some(b't') => self.skip_word(b"true"),
+            Some(b'f') => self.skip_word(b"false"),
+            Some(b'n') => self.skip_word(b"null"),
+            Some(b'-' | b'0'..=b'9') => self.skip_number(),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    /// As `key`, for an object that is passed over: the key may hold escapes.
+    fn skip_key(&mut self, members: &mut Members) -> Result<bool, WireError> {
+        if !self.next_member(members, b'}')? {
+            return Ok(false);
+        }
+        self.token();
+        self.skip_text()?;
+        self.expect(b':')?;
+        Ok(true)
+    }
+
+    /// Passes the comma before the next member, or the closing bracket.
+    #[inline(always)]
+    fn next_member(&mut self, members: &mut Members, close: u8) -> Result<bool, WireError> {
+        let token = self.token();
+        if token == Some(close) {
+            self.pos += 1;
+            return Ok(false);
+        }
+        if members.0 != 0 {
+            if token != Some(b',') {
+                return Err(self.wrong());
+            }
+            self.pos += 1;
+        }
+        members.0 = 1;
+        Ok(true)
+    }
+
+    /// The count of steps of the decimal that starts here and ends at a quote, which is passed.
+    ///
+    /// The usual decimal has one to eight digits before the dot and up to eight after it and lies whole in a window
+    /// of 16 bytes. Its two halves are converted eight digits at a time; everything else goes through [`Grid::parse`].
+    #[inline(always)]
+    fn decimal_to_quote(&mut self, grid: &Grid) -> Result<i64, WireError> {
+        match self.usual_decimal(grid) {
+            Some(count) => Ok(count),
+            None => self.unusual_decimal(grid),
+        }
+    }
+
+    #[inline(always)]
+    fn usual_decimal(&mut self, grid: &Grid) -> Option<i64> {
+        let window: &[u8; 24] = self.bytes.get(self.pos..)?.first_chunk()?;
+        let (quote, dot) = find_quote_and_dot(window.first_chunk()?);
+        let whole_len = if dot < quote { dot } else { quote };
+        if quote == 16 || whole_len == 0 || whole_len > 8 || !grid.is_narrow {
+            return None;
+        }
+        let head = u64::from_le_bytes(*window.first_chunk()?) ^ ZEROS;
+        // Moves the first `whole_len` digits to the top: what follows them falls out, zeros come in below.
+        let whole = head << (64 - 8 * whole_len);
+        let mut fraction = 0;
+        if dot < quote {
+            let fraction_len = quote - dot - 1;
+            if fraction_len == 0 || fraction_len > 8 {
+                return None;
+            }
+            let tail = window.get(dot + 1..dot + 9)?.first_chunk()?;
+            // Keeps the first `fraction_len` digits; the rest become zeros.
+            fraction = (u64::from_le_bytes(*tail) ^ ZEROS) & (u64::MAX >> (64 - 8 * fraction_len));
+        }
+        if (above_nine(whole) | above_nine(fraction) | (fraction & grid.beyond)) != 0 {
+            return None;
+        }
+        // Both factors stay below 10⁸, so the sum stays below 10¹⁶: within `COUNT_MAX`.
+        let value = eight_digits(whole) as i64 * grid.pow + eight_digits(fraction << grid.shift) as i64;
+        let count = if grid.units == 1 {
+            value
+        } else if value % grid.units == 0 {
+            value / grid.units
+        } else {
+            return None;
+        };
+        self.pos += quote + 1;
+        Some(count)
+    }
+
+    #[cold]
+    fn unusual_decimal(&mut self, grid: &Grid) -> Result<i64, WireError> {
+        grid.parse(self.text_to_quote()?)
+    }
+
+    /// Takes `literal` if it lies here exactly so.
+    #[inline(always)]
+    fn take<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
+        let found = self.bytes.get(self.pos..).and_then(|rest| rest.first_chunk::<N>());
+        let is_here = found == Some(literal);
+        self.pos += if is_here { N } else { 0 };
+        is_here
+    }
+}
+
+const _: () = assert!(COUNT_MAX >= 10_000_000_000_000_000, "the quick conversion yields up to sixteen digits");
+
+/// Where the first quote and the first dot of the window are, 16 if there is none.
+#[inline(always)]
+fn find_quote_and_dot(window: &[u8; 16]) -> (usize, usize) {
+    let both = u128::from_le_bytes(*window);
+    let (low, high) = (both as u64, (both >> 64) as u64);
+    let find = |byte| {
+        let in_low = first(equal_to(low, byte));
+        if in_low < 8 { in_low } else { 8 + first(equal_to(high, byte)) }
+    };
+    (find(b'"'), find(b'.'))
+}
+
+impl<'a> Source<'a> for Scanner<'a> {
+    #[inline(always)]
+    fn object(&mut self) -> Result<Members, WireError> {
+        self.expect(b'{')?;
+        Ok(Members(0))
+    }
+
+    #[inline(always)]
+    fn key(&mut self, members: &mut Members) -> Result<Option<&'a [u8]>, WireError> {
+        // Most keys have one letter: `,"x":` is compared as one word.
+        if members.0 != 0
+            && let Some(word) = self.word_at(self.pos)
+            && word & 0xff_ff00_ffff == u64::from_le_bytes(*b",\"\0\":\0\0\0")
+        {
+            let key = self.bytes.get(self.pos + 2..self.pos + 3);
+            if key != Some(b"\\") && key != Some(b"\"") {
+                self.pos += 5;
+                return Ok(key);
+            }
+        }
+        if !self.next_member(members, b'}')? {
+            return Ok(None);
+        }
+        self.expect(b'"')?;
+        let key = self.text_to_quote()?;
+        self.expect(b':')?;
+        Ok(Some(key))
+    }
+
+    #[inline(always)]
+    fn array(&mut self) -> Result<Members, WireError> {
+        self.expect(b'[')?;
+        Ok(Members(0))
+    }
+
+    #[inline(always)]
+    fn item(&mut self, members: &mut Members) -> Result<bool, WireError> {
+        let is_first = members.0 == 0;
+        let more = self.next_member(members, b']')?;
+        if more && !is_first && self.token() == Some(b']') {
+            return Err(self.wrong());
+        }
+        Ok(more)
+    }
+
+    #[inline(always)]
+    fn text(&mut self) -> Result<&'a [u8], WireError> {
+        self.expect(b'"')?;
+        self.text_to_quote()
+    }
+
+    #[inline(always)]
+    fn uint(&mut self) -> Result<u64, WireError> {
+        self.token();
+        let start = self.pos;
+        if let Some(low) = self.word_at(start)
+            && let Some(high) = self.word_at(start + 8)
+        {
+            let (low, high) = (low ^ ZEROS, high ^ ZEROS);
+            let low_len = first(above_nine(low));
+            if low_len < 8 {
+                // A leading zero is left to the slow way, which refuses it unless it is the whole number.
+                if low_len > 0 && low as u8 != 0 {
+                    self.pos += low_len;
+                    return self.whole(eight_digits(low << (64 - 8 * low_len)));
+                }
+            } else {
+                let high_len = first(above_nine(high));
+                if high_len < 8 && low as u8 != 0 {
+                    let tail = if high_len == 0 { 0 } else { eight_digits(high << (64 - 8 * high_len)) };
+                    self.pos += 8 + high_len;
+                    return self.whole(eight_digits(low) * POW10[high_len] + tail);
+                }
+            }
+        }
+        let len = self.skip_digits();
+        let digits = self.bytes.get(start..start + len).unwrap_or(&[]);
+        if len == 0 || (len > 1 && digits.first() == Some(&b'0')) {
+            return Err(self.wrong());
+        }
+        let value = super::source::parse_uint(digits)?;
+        self.whole(value)
+    }
+
+    fn flag(&mut self) -> Result<bool, WireError> {
+        match self.token() {
+            Some(b't') => self.skip_word(b"true").map(|()| true),
+            Some(b'f') => self.skip_word(b"false").map(|()| false),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    #[inline(always)]
+    fn decimal(&mut self, grid: &Grid) -> Result<i64, WireError> {
+        self.expect(b'"')?;
+        self.decimal_to_quote(grid)
+    }
+
+    #[inline(always)]
+    fn is_text(&mut self) -> bool {
+        self.token() == Some(b'"')
+    }
+
+    fn skip(&mut self) -> Result<(), WireError> {
+        self.skip_at(0)
+    }
+
+    fn end(&mut self) -> Result<(), WireError> {
+        match self.token() {
+            None => Ok(()),
+            Some(_) => Err(self.wrong()),
+        }
+    }
+
+    /// The dense form `[["p","q"],["p","q"]]` is taken in one loop; white space anywhere sends the rest through the
+    /// general way.
+    #[inline]
+    fn levels(&mut self, px: &Grid, qty: &Grid, out: &mut LevelBuf) -> Result<Span, WireError> {
+        let start = out.len;
+        self.expect(b'[')?;
+        if self.token() == Some(b']') {
+            self.pos += 1;
+            return Ok(Span { start, end: start });
+        }
+        loop {
+            if !self.take(b"[\"") {
+                self.expect(b'[')?;
+                self.expect(b'"')?;
+            }
+            let level_px = self.decimal_to_quote(px)?;
+            if !self.take(b",\"") {
+                self.expect(b',')?;
+                self.expect(b'"')?;
+            }
+            let level_qty = self.decimal_to_quote(qty)?;
+            out.push(level_px, level_qty)?;
+            if self.take(b"],") {
+                continue;
+            }
+            self.expect(b']')?;
+            match self.token() {
+                Some(b',') => {
+                    self.pos += 1;
+                    self.token();
+                }
+                Some(b']') => {
+                    self.pos += 1;
+                    return Ok(Span { start, end: out.len });
+                }
+                _ => return Err(self.wrong()),
+            }
+        }
+    }
+}
+
+impl Scanner<'_> {
+    /// Checks that a whole number ends as one: a fraction or an exponent would change its value.
+    #[inline(always)]
+    fn whole(&self, value: u64) -> Result<u64, WireError> {
+        match self.at(self.pos) {
+            Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n') => Ok(value),
+            Some(found) => Err(WireError::Decimal(DecimalError::BadByte { found })),
+            None => Err(WireError::Truncated),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::Step;
+
+    fn decimal(text: &str, step: &str) -> Result<i64, WireError> {
+        let grid = Grid::new(Step::from_text(step.as_bytes()).unwrap());
+        Scanner::new(text.as_bytes()).decimal(&grid)
+    }
+
+    #[test]
+    fn numbers_are_exact_or_refused() {
+        for pad in ["", ",\"and\":\"enough bytes behind it\"}"] {
+            let one = |text: &str, step| decimal(&format!("\"{text}\"{pad}"), step);
+            assert_eq!(one("61659.70", "0.10"), Ok(616_597));
+            assert_eq!(one("61737.63000000", "0.01"), Ok(6_173_763));
+            assert_eq!(one("77140.5", "0.5"), Ok(154_281));
+            assert_eq!(one("437848", "1"), Ok(437_848));
+            assert_eq!(one("437848.000", "1"), Ok(437_848));
+            assert_eq!(one("1234567890.12345678", "0.00000001"), Err(WireError::OutOfRange));
+            for bad in ["1e5", "", ".", "-1", "1.2.3", "61659.75", " 1", "1 ", "0x10", "99999999999999999999"] {
+                assert!(one(bad, "0.10").is_err(), "{bad}");
+            }
+        }
+        assert!(decimal("12.5", "0.1").is_err());
+        assert!(decimal("\"12.5", "0.1").is_err());
+    }
+
+    #[test]
+    fn whole_numbers_are_exact_or_refused() {
+        for (text, want) in [
+            ("0,", Some(0)),
+            ("7}", Some(7)),
+            ("12345678,           ", Some(12_345_678)),
+            ("1723161256299,\"T\":1723161256298", Some(1_723_161_256_299)),
+            ("18446744073709551615]", Some(u64::MAX)),
+            ("18446744073709551616]", None),
+            ("1234567890123456,      ", Some(1_234_567_890_123_456)),
+            ("007,                  ", None),
+            ("1.5,                  ", None),
+            ("1e5,                  ", None),
+            ("-5,                   ", None),
+            ("\"5\",                ", None),
+            ("5", None),
+        ] {
+            assert_eq!(Scanner::new(text.as_bytes()).uint().ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn skip_takes_json_and_nothing_else() {
+        for good in
+            ["null", "[1,2,{\"a\":[]}]", "{}", "[ ]", "\"a\\\"b\\u00e9\"", "-1.5e+10", "{ \"a\" : 1 , \"b\" : [ ] }"]
+        {
+            let mut scanner = Scanner::new(good.as_bytes());
+            assert_eq!(scanner.skip().and_then(|()| scanner.end()), Ok(()), "{good}");
+        }
+        let deep = "[".repeat(100);
+        for bad in ["", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "nul", "01", "1.", "\"\n\"", "\"\\x\"", "[1 2]", &deep] {
+            let mut scanner = Scanner::new(bad.as_bytes());
+            assert!(scanner.skip().and_then(|()| scanner.end()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quick_conversion_equals_the_plain_one(
+            text in "[0-9]{0,12}(\\.[0-9]{0,10})?", units in 1u32..30, decimals in 0u8..=12, pad in 0usize..30,
+        ) {
+            let grid = Grid::new(Step::new(units, decimals).unwrap());
+            let json = format!("\"{text}\"{}", &",\"aaaaaaaaaaaaaaaaaaaaaaaaaaaa"[..pad]);
+            prop_assert_eq!(Scanner::new(json.as_bytes()).decimal(&grid), grid.parse(text.as_bytes()));
+        }
+
+        #[test]
+        fn the_window_shows_the_first_of_each(window: [u8; 16], place in 0usize..16, byte in prop::sample::select(vec![b'"', b'.'])) {
+            let mut window = window;
+            window[place] = byte;
+            let find = |byte| window.iter().position(|&b| b == byte).unwrap_or(16);
+            prop_assert_eq!(find_quote_and_dot(&window), (find(b'"'), find(b'.')));
+        }
+
+        #[test]
+        fn any_bytes_are_skipped_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Scanner::new(&bytes).skip();
+            let _ = Scanner::new(&bytes).text();
+            let _ = Scanner::new(&bytes).uint();
+        }
+    }
+}
