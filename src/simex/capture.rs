@@ -5,19 +5,13 @@
 
 use super::public::{self, Topic};
 use crate::{
+    journal::{CaptureError, CaptureReader},
     sim::Venue,
-    types::{
-        Book, BookKind, Event, InstrumentId, InstrumentSpec, Level, Lots, Meta, Money, Nanos, Rate, Side, Ticker,
-        Ticks, Top, TopCheck, Trade,
-    },
+    types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Lots, Nanos, Ticks},
+    venue::{Arrival, FeedConfig, FrameKind, bybit::MarketFeed},
 };
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 /// One line of a capture file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,28 +22,24 @@ pub struct CaptureLine {
     pub raw: String,
 }
 
-/// Reads a capture file, plain or compressed by gzip or zstd (told by its first bytes).
+/// Reads a whole capture file.
 ///
 /// # Errors
-/// Of the file; [`io::ErrorKind::InvalidData`] names the first line that is not `<ns>\t<message>`.
-pub fn load_capture(path: &Path) -> io::Result<Vec<CaptureLine>> {
-    let mut magic = [0; 4];
-    let len = File::open(path)?.read(&mut magic)?;
-    let file = File::open(path)?;
-    let reader: Box<dyn Read> = match magic.get(..len) {
-        Some([0x1f, 0x8b, ..]) => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        Some([0x28, 0xb5, 0x2f, 0xfd]) => Box::new(zstd::Decoder::new(file)?),
-        _ => Box::new(file),
-    };
-    let parse = |(idx, line): (usize, io::Result<String>)| {
-        let line = line?;
-        let parts = line.split_once('\t').and_then(|(recv, raw)| Some((recv.parse().ok()?, raw)));
-        let (recv, raw) = parts.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("line {} is not a time, a tab and a message", idx + 1))
-        })?;
-        Ok(CaptureLine { recv: Nanos::new(recv), raw: raw.to_owned() })
-    };
-    BufReader::new(reader).lines().enumerate().map(parse).collect()
+/// As [`CaptureReader`]; a message that is not UTF-8 is one of a broken file.
+pub fn load_capture(path: &Path) -> Result<Vec<CaptureLine>, CaptureError> {
+    let mut reader = CaptureReader::open(path)?;
+    let mut lines = Vec::new();
+    while let Some((recv_ns, message)) = reader.next_line()? {
+        let raw = std::str::from_utf8(message).map(str::to_owned);
+        match raw {
+            Ok(raw) => lines.push(CaptureLine { recv: Nanos::new(recv_ns), raw }),
+            Err(error) => {
+                let source = io::Error::new(io::ErrorKind::InvalidData, error);
+                return Err(CaptureError::Io { file: path.to_owned(), line: reader.line(), source });
+            }
+        }
+    }
+    Ok(lines)
 }
 
 pub(super) struct Capture {
@@ -59,6 +49,8 @@ pub(super) struct Capture {
     repeat: bool,
     next: usize,
     started: Option<Nanos>,
+    /// Decodes and sequences for the venue's own markets, exactly as a client would.
+    feed: Option<MarketFeed>,
     /// Frames that could be sent but not understood.
     pub undecoded: u64,
 }
@@ -75,8 +67,6 @@ struct CapturedTopic {
     instrument: Option<InstrumentId>,
     /// For `orderbook` topics.
     book: Option<CapturedBook>,
-    /// Whether the venue's market follows this topic: the deepest book of its instrument.
-    leads: bool,
 }
 
 #[derive(Default)]
@@ -99,6 +89,7 @@ impl Capture {
             repeat,
             next: 0,
             started: None,
+            feed: None,
             undecoded: 0,
         };
         let mut by_name: BTreeMap<String, u32> = BTreeMap::new();
@@ -116,16 +107,16 @@ impl Capture {
             latest = at.saturating_since(start).max(latest);
             capture.frames.push(CapturedFrame { offset_ns: latest, topic, raw: line.raw });
         }
-        let mut deepest: BTreeMap<InstrumentId, u16> = BTreeMap::new();
-        for topic in &capture.topics {
-            if let Some(instrument) = topic.instrument {
-                let depth = deepest.entry(instrument).or_default();
-                *depth = topic.depth().max(*depth);
+        let specs =
+            (0..venue.instruments_len()).filter_map(|idx| venue.spec(InstrumentId(idx as u16)).copied()).collect();
+        if let Some(table) = InstrumentTable::new(specs) {
+            let mut feed = MarketFeed::new(&table, FeedConfig::default());
+            for idx in 0..table.len() {
+                let instrument = InstrumentId(idx as u16);
+                let own = capture.topics.iter().filter(|topic| topic.instrument == Some(instrument));
+                feed.set_book_depth(instrument, own.filter_map(|topic| Some(topic.book.as_ref()?.depth)).max());
             }
-        }
-        for topic in &mut capture.topics {
-            let depth = topic.instrument.and_then(|instrument| deepest.get(&instrument));
-            topic.leads = topic.book.is_some() && depth == Some(&topic.depth());
+            capture.feed = Some(feed);
         }
         capture
     }
@@ -172,8 +163,17 @@ impl Capture {
             return None;
         }
         self.next += 1;
-        let topic = &mut self.topics[frame.topic as usize];
-        if decode(topic, &frame.raw, venue, now).is_none() {
+        if let Some(topic) = self.topics.get_mut(frame.topic as usize) {
+            // What this cannot read the decoder below refuses too, and counts.
+            let _ = topic.note(&frame.raw, venue);
+        }
+        let arrival = Arrival { recv: now, framed_ns: 0 };
+        let mut sink = |event: &Event<'_>| venue.on_market_event(event, now);
+        let decoded = self.feed.as_mut().map(|feed| feed.on_frame(frame.raw.as_bytes(), arrival, || 0, &mut sink));
+        if !matches!(
+            decoded,
+            Some(Ok(FrameKind::Book | FrameKind::Top | FrameKind::Trades | FrameKind::Ticker | FrameKind::Ignored(_)))
+        ) {
             self.undecoded += 1;
         }
         Some((Topic::Captured(frame.topic), &frame.raw))
@@ -188,35 +188,23 @@ impl CapturedTopic {
             name: name.to_owned(),
             instrument: venue.find(symbol),
             book: depth.map(|depth| CapturedBook { depth, ..CapturedBook::default() }),
-            leads: false,
         }
     }
 
-    fn depth(&self) -> u16 {
-        self.book.as_ref().map_or(0, |book| book.depth)
-    }
-}
-
-/// Feeds one frame to the venue. `None` if it is not understood, which costs our orders their fills but no client its frame.
-fn decode(topic: &mut CapturedTopic, raw: &str, venue: &mut Venue, now: Nanos) -> Option<()> {
-    let message: Value = serde_json::from_str(raw).ok()?;
-    let data = message.get("data")?;
-    let instrument = topic.instrument?;
-    let spec = *venue.spec(instrument)?;
-    let millis = |value: Option<&Value>| Nanos::from_millis(value.and_then(Value::as_u64).unwrap_or(0));
-    let meta = Meta { instrument, recv: now, venue_ts: millis(message.get("ts")), ..Meta::default() };
-    if let Some(book) = &mut topic.book {
-        let bids = levels(&spec, data.get("b")?)?;
-        let asks = levels(&spec, data.get("a")?)?;
-        let u = data.get("u")?.as_u64()?;
-        let cross_seq = data.get("seq")?.as_u64()?;
-        let kind = if message.get("type")?.as_str()? == "snapshot" { BookKind::Snapshot } else { BookKind::Delta };
-        if kind == BookKind::Snapshot {
+    /// Follows a book topic, so that a late subscriber can be given its state.
+    fn note(&mut self, raw: &str, venue: &Venue) -> Option<()> {
+        let book = self.book.as_mut()?;
+        let spec = venue.spec(self.instrument?)?;
+        let message: Value = serde_json::from_str(raw).ok()?;
+        let data = message.get("data")?;
+        let (bids, asks) = (levels(spec, data.get("b")?)?, levels(spec, data.get("a")?)?);
+        let (u, seq) = (data.get("u")?.as_u64()?, data.get("seq")?.as_u64()?);
+        if message.get("type")?.as_str()? == "snapshot" {
             book.bids.clear();
             book.asks.clear();
             book.is_whole = true;
         }
-        for (side, levels) in [(&mut book.bids, &bids), (&mut book.asks, &asks)] {
+        for (side, levels) in [(&mut book.bids, bids), (&mut book.asks, asks)] {
             for level in levels {
                 if level.qty.is_zero() {
                     side.remove(&level.px)
@@ -225,45 +213,9 @@ fn decode(topic: &mut CapturedTopic, raw: &str, venue: &mut Venue, now: Nanos) -
                 };
             }
         }
-        (book.u, book.seq) = (u, cross_seq);
-        if topic.leads {
-            let event = Book { meta: Meta { seq: u, ..meta }, kind, cross_seq, bids: &bids, asks: &asks };
-            venue.on_market_event(&Event::Book(event), now);
-        } else if book.depth == 1 {
-            let top = Top {
-                meta: Meta { seq: cross_seq, ..meta },
-                check: TopCheck::SameSeq,
-                bid: bids.first().copied(),
-                ask: asks.first().copied(),
-            };
-            venue.on_market_event(&Event::Top(top), now);
-        }
-        return Some(());
+        (book.u, book.seq) = (u, seq);
+        Some(())
     }
-    if topic.name.starts_with("publicTrade.") {
-        for trade in data.as_array()? {
-            let text = |name| trade.get(name)?.as_str();
-            let event = Trade {
-                meta: Meta { seq: trade.get("seq").and_then(Value::as_u64).unwrap_or(0), ..meta },
-                taker: if text("S")? == "Buy" { Side::Bid } else { Side::Ask },
-                px: spec.tick.parse_ticks(text("p")?.as_bytes()).ok()?,
-                qty: spec.lot.parse_lots(text("v")?.as_bytes()).ok()?,
-            };
-            venue.on_market_event(&Event::Trade(event), now);
-        }
-    } else if topic.name.starts_with("tickers.") {
-        let money = |name| data.get(name).and_then(Value::as_str).and_then(|text| Money::parse(text.as_bytes()).ok());
-        let event = Ticker {
-            meta,
-            mark_px: money("markPrice").unwrap_or_default(),
-            index_px: money("indexPrice").unwrap_or_default(),
-            last_px: Ticks::ZERO,
-            funding_rate: Rate::ZERO,
-            next_funding: Nanos::ZERO,
-        };
-        venue.on_market_event(&Event::Ticker(event), now);
-    }
-    Some(())
 }
 
 fn levels(spec: &InstrumentSpec, levels: &Value) -> Option<Vec<Level>> {

@@ -4,17 +4,13 @@
 //! engine that is being measured.
 
 use super::{Simex, SimexConfig, SimexHub, VenueReport};
-use crate::{net::Listener, types::Nanos};
+use crate::{net::Listener, ring::Flag, types::Nanos};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConfig;
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        // A start and stop flag on a thread that is no part of the engine; the rings have no use for it.
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -79,8 +75,8 @@ impl SimexServer {
 /// A simulated venue on a thread of its own.
 pub struct SimexHandle {
     addr: SocketAddr,
-    stop: Arc<AtomicBool>,
-    feed_finished: Arc<AtomicBool>,
+    stop: Flag,
+    feed_finished: Flag,
     thread: JoinHandle<VenueReport>,
 }
 
@@ -92,17 +88,14 @@ impl Simex {
     pub fn start(config: SimexConfig, addr: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<SimexHandle> {
         let mut server = SimexServer::bind(config, addr, tls)?;
         let addr = server.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let feed_finished = Arc::new(AtomicBool::new(false));
-        let (stopping, finishing) = (Arc::clone(&stop), Arc::clone(&feed_finished));
+        let (stop, feed_finished) = (Flag::new(), Flag::new());
+        let (stopping, finishing) = (stop.clone(), feed_finished.clone());
         let thread = thread::Builder::new().name("simex".into()).spawn(move || {
             let mut idle = 0;
-            // Pairs with the Release in `SimexHandle::stop`; nothing else is handed over by it.
-            while !stopping.load(Ordering::Acquire) {
+            while !stopping.is_set() {
                 idle = if server.poll(wall_clock()) > 0 { 0 } else { idle + 1 };
                 if server.simex().is_feed_finished() {
-                    // Pairs with the Acquire in `SimexHandle::is_feed_finished`.
-                    finishing.store(true, Ordering::Release);
+                    finishing.set();
                 }
                 if idle > YIELDS_BEFORE_SLEEP {
                     server.wait(SLEEP);
@@ -124,12 +117,12 @@ impl SimexHandle {
 
     /// Reports whether a capture has been played to its end.
     pub fn is_feed_finished(&self) -> bool {
-        self.feed_finished.load(Ordering::Acquire)
+        self.feed_finished.is_set()
     }
 
     /// Asks the venue to end; [`Self::join`] waits for it.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.set();
     }
 
     /// Stops the venue and returns its closing report.
