@@ -12,6 +12,7 @@ pub mod risk;
 pub mod runtime;
 pub mod signal;
 pub mod sim;
+pub mod simex;
 pub mod strategy;
 pub mod types;
 pub mod venue;

@@ -243,6 +243,11 @@ impl QueueModel {
         self.find(no).map(|(side, at)| self.ours[side as usize][at].ahead)
     }
 
+    /// Returns the cross sequence of the newest book event.
+    pub fn cross_seq(&self) -> u64 {
+        self.cross_seq
+    }
+
     /// Returns a number that grows with every change of the displayed market.
     pub fn version(&self) -> u64 {
         self.version
