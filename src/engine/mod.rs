@@ -35,7 +35,8 @@ use crate::types::{
 /// Every capacity of the engine, fixed at start-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Prices in the dense window of one side of a book: 4,096 ticks hold nearly every change of the captured feeds.
+    /// Prices in the dense window of one side of a book. 16,384 ticks hold nearly every change of the captured feeds and
+    /// take 130 kB.
     pub window_ticks: usize,
     /// Levels of one side outside the window. The deepest captured book holds 5,400 levels a side.
     pub far_levels_max: usize,
@@ -47,7 +48,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { window_ticks: 4096, far_levels_max: 16_384, orders_max: 1024, exec_ids_max: 65_536 }
+        Self { window_ticks: 16_384, far_levels_max: 16_384, orders_max: 1024, exec_ids_max: 65_536 }
     }
 }
 
@@ -441,6 +442,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         *open = open.saturating_sub(before.leaves_max()).saturating_add(after.leaves_max());
         if after.state.is_final() && !before.state.is_final() {
             instrument.exposure.open_orders = instrument.exposure.open_orders.saturating_sub(1);
+            Risk::note_ended(&mut instrument.exposure);
             instrument.forget_quote(after.id);
         }
         self.recount(after.instrument);

@@ -15,7 +15,7 @@ use crate::book::L2Book;
 use crate::types::{Book, BookKind, Level, Lots, Side, Ticks, TimeInForce, Top, TopCheck, Trade};
 
 /// Prices in the dense window of a side of the view, and levels outside of it: as the engine's own books.
-const WINDOW_TICKS: usize = 4096;
+const WINDOW_TICKS: usize = 16_384;
 const FAR_LEVELS_MAX: usize = 16_384;
 
 /// The market of one instrument as a capture shows it, and our orders in it.
@@ -153,6 +153,12 @@ impl QueueModel {
             self.taken.iter_mut().for_each(Vec::clear);
         }
         for (side, levels) in [(Side::Bid, book.bids), (Side::Ask, book.asks)] {
+            if self.ours[side as usize].is_empty() && self.taken[side as usize].is_empty() {
+                // Nobody has to be told: the common case, and the fast one.
+                levels.iter().for_each(|&level| self.view.set_level(side, level));
+                self.version += levels.len() as u64;
+                continue;
+            }
             for &level in levels {
                 self.set_level(side, level);
             }
@@ -266,7 +272,10 @@ impl QueueModel {
 
     fn fill_crossed(&mut self, out: &mut Vec<Report>) {
         for side in [Side::Bid, Side::Ask] {
-            if self.ours[side as usize].is_empty() {
+            // Our best order is first: if the other side's best does not cross it, nothing crosses anything.
+            let opposite = self.view.touch().side(side.opposite());
+            let best = self.ours[side as usize].first().zip(opposite);
+            if !best.is_some_and(|(resting, shown)| resting.order.crosses(shown.px)) {
                 continue;
             }
             for resting in &mut self.ours[side as usize] {
