@@ -1,6 +1,7 @@
 //! Tercel, a low-latency trading engine.
 
 pub mod book;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod journal;

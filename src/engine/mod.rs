@@ -21,6 +21,7 @@ pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
 
 use instrument::Instrument;
 
+use crate::book::Touch;
 use crate::order::{ExecIds, Input, Order, OrderState, OrderTable};
 use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits};
 use crate::signal::SignalConfig;
@@ -241,10 +242,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn on_top(&mut self, top: &Top, out: &mut impl CommandSink) {
         let id = top.meta.instrument;
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        let book_touch = instrument.book.touch();
-        if instrument.state == BookState::Live {
-            instrument.certificate.on_top(top, &book_touch);
-        }
+        // A book that is not proven whole is nothing to compare with, but later states may have to equal this top.
+        let is_live = instrument.state == BookState::Live;
+        let book_touch = if is_live { instrument.book.touch() } else { Touch::default() };
+        instrument.certificate.on_top(top, &book_touch);
         if !instrument.fused.on_top(top) {
             return;
         }
