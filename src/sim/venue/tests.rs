@@ -85,6 +85,23 @@ fn reduce_only_orders_shrink_with_the_position() {
     venue.assert_invariants();
 }
 
+/// Settling in the middle of a sweep once cancelled a reduce-only order that a later report of it still filled.
+#[test]
+fn a_sweep_over_ordinary_and_reduce_only_orders_is_booked_before_it_is_settled() {
+    let (mut venue, first, second) = venue();
+    venue.place(second, &limit(Side::Ask, 600_000, 10), now()).unwrap();
+    venue.place(first, &limit(Side::Bid, 600_000, 10), now()).unwrap();
+    venue.place(first, &limit(Side::Ask, 600_100, 3), now()).unwrap();
+    let reduce = PlaceRequest { reduce_only: true, ..limit(Side::Ask, 600_100, 10) };
+    let no = venue.place(first, &reduce, now()).unwrap();
+    venue.place(second, &limit(Side::Bid, 600_100, 8), now()).unwrap();
+    let record = venue.find_order(first, no).unwrap();
+    assert_eq!((record.status, record.filled), (OrderStatus::Cancelled, Lots::new(5)));
+    assert_eq!(record.cancelled, Some(CancelReason::ReduceOnly));
+    assert_eq!(venue.account(first).unwrap().holding(ID).qty, Lots::new(2));
+    venue.assert_invariants();
+}
+
 #[test]
 fn a_post_only_order_that_would_take_is_only_ever_cancelled() {
     let (mut venue, first, second) = venue();
