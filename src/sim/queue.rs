@@ -376,6 +376,7 @@ impl Resting {
 mod tests {
     use super::*;
     use crate::types::Meta;
+    use proptest::prelude::*;
 
     fn level(px: i64, qty: i64) -> Level {
         Level { px: Ticks::new(px), qty: Lots::new(qty) }
@@ -544,5 +545,48 @@ mod tests {
         model.on_top(&top(2, TopCheck::SameSeq), &mut out);
         assert_eq!(fills(&out), [(1, 100, 3, true)]);
         assert_eq!(model.best(Side::Bid), Some(level(98, 1)));
+    }
+
+    proptest! {
+        /// What can never be: a fill without a trade at or through our price and without an opposite quote beyond it.
+        #[test]
+        fn resting_fills_are_bounded_by_what_traded_or_crossed(
+            px in 95i64..105,
+            qty in 1i64..40,
+            steps in proptest::collection::vec((0u8..3, any::<bool>(), 90i64..110, 0i64..20), 1..60),
+        ) {
+            let mut model = market();
+            let placed = place(&mut model, 1, Side::Bid, px, qty, TimeInForce::PostOnly);
+            // One that would have taken is gone at once.
+            let qty = if placed.len() == 1 { qty } else { 0 };
+            let mut left = qty;
+            let ahead = model.ahead(OrderNo(1)).map_or(0, Lots::get);
+            let (mut traded_at, mut traded_through, mut shown_beyond) = (0, 0, 0);
+            let mut least_shown = ahead;
+            for (what, buy, at, amount) in steps {
+                let reports = match what {
+                    0 => {
+                        if !buy && at == px { traded_at += amount; }
+                        if !buy && at < px { traded_through += amount; }
+                        trade(&mut model, if buy { Side::Bid } else { Side::Ask }, at, amount)
+                    }
+                    _ if buy => {
+                        if at == px { least_shown = least_shown.min(amount); }
+                        delta(&mut model, &[(at, amount)], &[])
+                    }
+                    _ => {
+                        if at < px { shown_beyond += amount; }
+                        delta(&mut model, &[], &[(at, amount)])
+                    }
+                };
+                for (_, fill_px, fill_qty, is_maker) in fills(&reports) {
+                    prop_assert!(is_maker && fill_px == px, "a resting order fills at its own price");
+                    left -= fill_qty;
+                }
+                let at_price = (traded_at - least_shown.max(0)).max(0);
+                prop_assert!(left >= 0 && qty - left <= at_price + traded_through + shown_beyond);
+                prop_assert_eq!(model.leaves(OrderNo(1)).map_or(0, Lots::get), left);
+            }
+        }
     }
 }

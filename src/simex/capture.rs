@@ -3,14 +3,17 @@
 //! The clock starts with the first subscription. Who comes later gets a snapshot made from the frames so far, numbered like the
 //! newest of them, so that the next recorded delta fits.
 
-use super::public::{self, Topic};
+use super::{
+    json::Obj,
+    public::{self, Topic},
+};
 use crate::{
     journal::{CaptureError, CaptureReader},
     sim::Venue,
     types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Lots, Nanos, Ticks},
     venue::{Arrival, FeedConfig, FrameKind, bybit::MarketFeed},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{collections::BTreeMap, io, path::Path};
 
 /// One line of a capture file.
@@ -67,6 +70,8 @@ struct CapturedTopic {
     instrument: Option<InstrumentId>,
     /// For `orderbook` topics.
     book: Option<CapturedBook>,
+    /// For `tickers` topics: all fields so far, and the newest `cs`.
+    ticker: Option<(Map<String, Value>, u64)>,
 }
 
 #[derive(Default)]
@@ -138,9 +143,14 @@ impl Capture {
         self.started.is_some() && self.next >= self.frames.len() && !self.repeat
     }
 
-    /// A snapshot of a book topic as far as it was played; `None` for others, and before the first recorded snapshot.
+    /// A snapshot of a book or ticker as far as it was played; `None` for others, and before the first recorded snapshot.
     pub fn first_frame(&self, topic: u32, venue: &Venue, now: Nanos) -> Option<String> {
         let topic = self.topics.get(topic as usize)?;
+        if let Some((fields, cs)) = topic.ticker.as_ref().filter(|(fields, _)| !fields.is_empty()) {
+            let frame = Obj::new().text("topic", &topic.name).text("type", "snapshot");
+            let data = serde_json::to_string(fields).ok()?;
+            return Some(frame.raw("data", data).raw("cs", cs).raw("ts", now.as_millis()).done());
+        }
         let book = topic.book.as_ref().filter(|book| book.is_whole)?;
         let level = |(&px, &qty): (&Ticks, &Lots)| Level { px, qty };
         let bids: Vec<_> = book.bids.iter().rev().map(level).take(book.depth.into()).collect();
@@ -188,15 +198,24 @@ impl CapturedTopic {
             name: name.to_owned(),
             instrument: venue.find(symbol),
             book: depth.map(|depth| CapturedBook { depth, ..CapturedBook::default() }),
+            ticker: (family == "tickers").then(Default::default),
         }
     }
 
-    /// Follows a book topic, so that a late subscriber can be given its state.
+    /// Follows a book or a ticker, so that a late subscriber can be given its state.
     fn note(&mut self, raw: &str, venue: &Venue) -> Option<()> {
-        let book = self.book.as_mut()?;
-        let spec = venue.spec(self.instrument?)?;
+        if self.book.is_none() && self.ticker.is_none() {
+            return None;
+        }
         let message: Value = serde_json::from_str(raw).ok()?;
         let data = message.get("data")?;
+        if let Some((fields, cs)) = &mut self.ticker {
+            let changed = data.as_object()?.iter();
+            fields.extend(changed.map(|(key, value)| (key.clone(), value.clone())));
+            *cs = message.get("cs").and_then(Value::as_u64).unwrap_or(*cs);
+        }
+        let book = self.book.as_mut()?;
+        let spec = venue.spec(self.instrument?)?;
         let (bids, asks) = (levels(spec, data.get("b")?)?, levels(spec, data.get("a")?)?);
         let (u, seq) = (data.get("u")?.as_u64()?, data.get("seq")?.as_u64()?);
         if message.get("type")?.as_str()? == "snapshot" {
