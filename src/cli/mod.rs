@@ -4,6 +4,8 @@ mod inspect;
 mod memory;
 mod replay;
 mod report;
+mod signals;
+mod simex;
 mod summary;
 
 use std::path::PathBuf;
@@ -71,6 +73,8 @@ Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or en
 enum Command {
     /// Replay a captured feed through the engine, with fills simulated.
     Replay(replay::ReplayArgs),
+    /// Run the simulated venue alone: Bybit's wire protocols on one port.
+    Simex(simex::SimexArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
     Inspect(inspect::InspectArgs),
     /// Check a configuration file and print what it means, defaults filled in.
@@ -124,6 +128,7 @@ impl EngineArgs {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Replay(args) => replay::run(args),
+        Command::Simex(args) => simex::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };
