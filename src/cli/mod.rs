@@ -4,6 +4,7 @@ mod inspect;
 mod memory;
 mod replay;
 mod report;
+mod run;
 mod signals;
 mod simex;
 mod summary;
@@ -71,6 +72,8 @@ Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or en
 
 #[derive(Subcommand)]
 enum Command {
+    /// Trade: on the simulated venue inside this process, or on the venue that the configuration names.
+    Run(run::RunArgs),
     /// Replay a captured feed through the engine, with fills simulated.
     Replay(replay::ReplayArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
@@ -127,6 +130,7 @@ impl EngineArgs {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
         Command::Simex(args) => simex::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -93,8 +93,8 @@ pub fn run(args: &SimexArgs) -> Outcome {
     };
     let signals = StopSignals::install()?;
     let is_tls = tls_config.is_some();
-    let handle = Simex::start(simex, args.addr, tls_config)
-        .map_err(|e| format!("cannot listen on {}: {e}", args.addr))?;
+    let handle =
+        Simex::start(simex, args.addr, tls_config).map_err(|e| format!("cannot listen on {}: {e}", args.addr))?;
     let (ws, http) = if is_tls { ("wss", "https") } else { ("ws", "http") };
     println!("simulated venue: {ws}://{0} (WebSockets), {http}://{0} (REST)", handle.addr());
     println!("  instruments {}  key {}  secret {}", symbols.join(" "), account.api_key, account.api_secret);

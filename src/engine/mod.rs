@@ -341,8 +341,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn on_position(&mut self, position: &Position) {
-        if let Some(instrument) = self.instruments.get_mut(position.meta.instrument.idx()) {
-            instrument.venue_position = Some(position.qty);
+        let id = position.meta.instrument;
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.venue_position = Some(position.qty);
+        if self.mode == Mode::Watching && instrument.holding.fills == 0 {
+            // What the account brings into the session.
+            instrument.holding.adopt(&instrument.spec, position.qty, position.entry_px);
+            instrument.exposure.position = position.qty;
+            self.recount(id);
         }
     }
 
