@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod engine;
+pub mod journal;
 pub mod net;
 pub mod order;
 pub mod ring;

@@ -94,9 +94,10 @@ pub struct EngineReport {
 impl<S: Strategy, P: Probe> Engine<S, P> {
     /// A few figures for the status line. Does not allocate.
     pub fn quick_status(&self) -> CoreStatus {
-        let profit = self.instruments.iter().fold(Money::ZERO, |sum, i| {
-            sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch()))
-        });
+        let profit = self
+            .instruments
+            .iter()
+            .fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch())));
         CoreStatus {
             events: self.counts.events,
             commands: self.counts.commands,
