@@ -1,12 +1,14 @@
 //! Tercel, a low-latency trading engine.
 
 pub mod book;
+pub mod config;
 pub mod engine;
 pub mod journal;
 pub mod net;
 pub mod order;
 pub mod ring;
 pub mod risk;
+pub mod runtime;
 pub mod signal;
 pub mod sim;
 pub mod strategy;

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use tercel::journal::capture::{Capture, Message};
-use tercel::journal::meta::{Sidecar, infer};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
-use tercel::types::{BookKind, BookState, Event, InstrumentId, InstrumentTable, Level, Top, TopCheck, VenueId};
+use tercel::journal::{
+    Capture, CaptureError, CaptureMeta, CaptureReader, Frame, Inference, infer_named, load, side_snapshots,
+};
+use tercel::types::{BookKind, BookState, Event, InstrumentId, InstrumentTable, Level, Nanos, Top, TopCheck, VenueId};
 use tercel::venue::{Arrival, FeedConfig, FrameKind, Ignored, MarketFeed};
 
 fn folder() -> PathBuf {
@@ -155,23 +156,40 @@ struct Run {
     table: InstrumentTable,
 }
 
+/// What every message shows, those of the snapshots beside the capture included.
+fn infer_file(path: &Path) -> Inference {
+    let mut readers = vec![(CaptureReader::open(path).unwrap(), None)];
+    let sides = side_snapshots(path).into_iter();
+    readers.extend(sides.map(|(path, symbol)| (CaptureReader::open(&path).unwrap(), Some(symbol))));
+    infer_named(|look| -> Result<bool, CaptureError> {
+        while let Some((reader, symbol)) = readers.first_mut() {
+            if let Some((recv, message)) = reader.next_line()? {
+                look(recv, message, symbol.as_deref());
+                return Ok(true);
+            }
+            readers.remove(0);
+        }
+        Ok(false)
+    })
+    .unwrap()
+}
+
 /// Plays a capture with the snapshots beside it, under the sidecar that is inferred from it.
 fn run(config: FeedConfig, name: &str) -> Option<Run> {
     let path = find(name)?;
-    let inferred = infer(&path).unwrap();
-    let venue = inferred.sidecar.venue_id().unwrap();
+    let inferred = infer_file(&path);
     // The folder says what the file is: `binance-usdm/…`, `bybit/…`.
-    assert_eq!(Some(venue.name()), name.split('/').next(), "{:?}", inferred.guesses);
-    let capture = Capture::load(&[path]).unwrap();
+    assert_eq!(Some(inferred.meta.venue.as_str()), name.split('/').next(), "{:?}", inferred.guesses);
+    let capture = load(&[path], inferred.meta.clock).unwrap();
     assert_eq!(inferred.messages, capture.len() as u64);
-    let run = play(name, &inferred.sidecar, config, capture.iter());
+    let run = play(name, &inferred.meta, config, (0..capture.len()).filter_map(|idx| capture.get(idx)));
     eprintln!("ran {name}: {} messages", capture.len());
     Some(run)
 }
 
 /// Plays messages and checks what holds for every good capture.
-fn play<'a>(name: &str, sidecar: &Sidecar, config: FeedConfig, messages: impl Iterator<Item = Message<'a>>) -> Run {
-    let (venue, table) = (sidecar.venue_id().unwrap(), sidecar.table().unwrap());
+fn play<'a>(name: &str, sidecar: &CaptureMeta, config: FeedConfig, messages: impl Iterator<Item = Frame<'a>>) -> Run {
+    let (venue, table) = (sidecar.venue().unwrap(), sidecar.table().unwrap());
     let mut run = Run {
         feed: MarketFeed::new(venue, &table, config).unwrap(),
         books: table.iter().map(|(_, spec)| (spec.symbol.to_string(), Checked::default())).collect(),
@@ -183,9 +201,9 @@ fn play<'a>(name: &str, sidecar: &Sidecar, config: FeedConfig, messages: impl It
     let mut pair = tercel::venue::fuzz::Pair::new(venue, &table);
     let mut count = 0;
     for (idx, message) in messages.enumerate() {
-        let side = message.owner.map(|symbol| table.find(venue, symbol.as_bytes()).unwrap());
+        let side = message.symbol.map(|symbol| table.find(venue, symbol.as_bytes()).unwrap());
         let owner = side.or((table.len() == 1).then_some(InstrumentId(0)));
-        let verdict = pair.compare(message.bytes, owner);
+        let verdict = pair.compare(message.message, owner);
         assert!(verdict.is_quick && verdict.is_general, "{name}: message {idx}: {verdict:?}");
         let arrival = Arrival { recv: message.at, framed_ns: 0 };
         let Run { feed, books, trades, tickers, states, .. } = &mut run;
@@ -201,15 +219,15 @@ fn play<'a>(name: &str, sidecar: &Sidecar, config: FeedConfig, messages: impl It
             books.get_mut(spec.symbol.as_str()).unwrap().take(event);
         };
         let result = match side {
-            Some(id) => feed.on_snapshot(id, message.bytes, arrival, &mut sink),
-            None => feed.on_frame(message.bytes, arrival, || 0, &mut sink),
+            Some(id) => feed.on_snapshot(id, message.message, arrival, &mut sink),
+            None => feed.on_frame(message.message, arrival, || 0, &mut sink),
         };
         match result {
             Ok(FrameKind::Unknown | FrameKind::UnknownSymbol) => {
-                panic!("{name}: message {idx} is not explained: {}", String::from_utf8_lossy(message.bytes))
+                panic!("{name}: message {idx} is not explained: {}", String::from_utf8_lossy(message.message))
             }
             Ok(_) => count += 1,
-            Err(error) => panic!("{name}: message {idx}: {error}: {}", String::from_utf8_lossy(message.bytes)),
+            Err(error) => panic!("{name}: message {idx}: {error}: {}", String::from_utf8_lossy(message.message)),
         }
     }
     for checked in run.books.values_mut() {
@@ -491,10 +509,14 @@ fn generated_captures_of_every_dialect() {
             let made = generate(&config);
             assert_eq!(made.lines, generate(&config).lines);
             let name = format!("generated {} {seed}", venue.name());
-            let capture: Capture = made.lines.iter().map(|(recv, message)| (*recv, message.as_slice())).collect();
+            let mut capture = Capture::default();
+            for (recv, message) in &made.lines {
+                capture.push(Nanos::new(*recv), message);
+            }
             let owner =
                 |idx: usize| made.snapshots.iter().find(|(at, _)| *at == idx).map(|(_, symbol)| symbol.as_str());
-            let messages = capture.iter().enumerate().map(|(idx, message)| Message { owner: owner(idx), ..message });
+            let messages = (0..capture.len())
+                .filter_map(|idx| capture.get(idx).map(|frame| Frame { symbol: owner(idx), ..frame }));
             let run = play(&name, &sidecar(&config), FeedConfig::default(), messages);
             let counters = run.feed.counters();
             assert_eq!(counters.books, made.depth_events + made.snapshots.len() as u64, "{name}");

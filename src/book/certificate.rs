@@ -56,6 +56,10 @@ impl Pending {
         (self.len > 0).then(|| self.items[self.start])
     }
 
+    fn second(&self) -> Option<Numbered> {
+        (self.len > 1).then(|| self.items[(self.start + 1) % PENDING_MAX])
+    }
+
     fn pop(&mut self) {
         self.start = (self.start + 1) % PENDING_MAX;
         self.len -= 1;
@@ -71,10 +75,10 @@ pub struct Certificate {
     counts: CertificateCounts,
     /// Book states whose check is not decided yet.
     books: Pending,
-    /// Tops with a number that the book has not reached yet ([`TopCheck::SameSeq`] only).
+    /// Tops that a coming book state may have to equal: the two streams run ahead of each other in turn.
     tops: Pending,
-    /// The newest top seen ([`TopCheck::AtOrBefore`] only).
-    last_top: Option<Numbered>,
+    /// Number of the newest top seen.
+    newest_top: u64,
     mode: TopCheck,
 }
 
@@ -91,7 +95,7 @@ impl Certificate {
             counts: CertificateCounts::default(),
             books: Pending::new(),
             tops: Pending::new(),
-            last_top: None,
+            newest_top: 0,
             mode: TopCheck::None,
         }
     }
@@ -101,9 +105,8 @@ impl Certificate {
     pub fn on_book(&mut self, touch: Touch, seq: u64) {
         match self.mode {
             TopCheck::AtOrBefore => {
-                if self.last_top.is_some() && self.books.push(Numbered { seq, touch }) {
-                    self.counts.given_up += 1;
-                }
+                self.counts.given_up += u64::from(self.books.push(Numbered { seq, touch }));
+                self.decide(self.newest_top);
             }
             TopCheck::SameSeq => {
                 while let Some(top) = self.tops.front().filter(|top| top.seq <= seq) {
@@ -131,8 +134,9 @@ impl Certificate {
         }
         match self.mode {
             TopCheck::AtOrBefore => {
-                self.decide(|seq| seq < numbered.seq);
-                self.last_top = Some(numbered);
+                self.newest_top = numbered.seq;
+                self.tops.push(numbered);
+                self.decide(self.newest_top);
             }
             TopCheck::SameSeq => {
                 while let Some(state) = self.books.front().filter(|state| state.seq <= numbered.seq) {
@@ -157,14 +161,13 @@ impl Certificate {
     /// The input has ended: no further top can come, so the waiting checks are made with the last one.
     pub fn finish(&mut self) {
         if self.mode == TopCheck::AtOrBefore {
-            self.decide(|_| true);
+            self.decide(u64::MAX);
         }
     }
 
     /// The book is no longer trusted: what was waiting is forgotten.
     pub fn reset(&mut self) {
         self.books.clear();
-        self.tops.clear();
     }
 
     /// What was found so far.
@@ -172,11 +175,15 @@ impl Certificate {
         self.counts
     }
 
-    /// Makes the waiting checks whose deciding top is known to be `last_top`.
-    fn decide(&mut self, is_decided: impl Fn(u64) -> bool) {
-        while let Some(state) = self.books.front().filter(|state| is_decided(state.seq)) {
+    /// Makes the waiting checks of book states numbered below `limit`: no top that comes later can concern them.
+    fn decide(&mut self, limit: u64) {
+        while let Some(state) = self.books.front().filter(|state| state.seq < limit) {
             self.books.pop();
-            if let Some(top) = self.last_top.filter(|top| top.seq <= state.seq) {
+            // The newest top that is not newer than the state; those before it concern no later state either.
+            while self.tops.second().is_some_and(|next| next.seq <= state.seq) {
+                self.tops.pop();
+            }
+            if let Some(top) = self.tops.front().filter(|top| top.seq <= state.seq) {
                 self.count(top.touch == state.touch);
             }
         }

@@ -117,6 +117,20 @@ fn at_or_before_waits_for_a_late_top() {
 }
 
 #[test]
+fn at_or_before_remembers_tops_that_ran_ahead() {
+    let mut certificate = Certificate::new();
+    for (seq, bid) in [(10, 1), (12, 2), (14, 3)] {
+        certificate.on_top(&top(seq, TopCheck::AtOrBefore, bid, 9), &touch(0, 0));
+    }
+    certificate.on_book(touch(1, 9), 11);
+    certificate.on_book(touch(2, 9), 13);
+    certificate.on_book(touch(3, 9), 14);
+    assert_eq!(certificate.counts(), CertificateCounts { checked: 2, equal: 2, given_up: 0 });
+    certificate.finish();
+    assert_eq!(certificate.counts(), CertificateCounts { checked: 3, equal: 3, given_up: 0 });
+}
+
+#[test]
 fn same_seq_compares_equal_numbers_in_either_order() {
     let mut certificate = Certificate::new();
     certificate.on_top(&top(10, TopCheck::SameSeq, 1, 2), &touch(0, 0));

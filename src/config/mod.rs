@@ -421,8 +421,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with file, line, key, what was found and what is allowed.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
         Self::parse(&text, file)
     }
 
@@ -474,10 +474,9 @@ impl Config {
                 self.imbalance_taker.threshold.0
             ));
         }
-        for (key, value) in [
-            ("risk-aversion", self.market_maker.risk_aversion.0),
-            ("fill-decay", self.market_maker.fill_decay.0),
-        ] {
+        for (key, value) in
+            [("risk-aversion", self.market_maker.risk_aversion.0), ("fill-decay", self.market_maker.fill_decay.0)]
+        {
             if value <= 0.0 {
                 return Err(format!("{}: found {value}, allowed is more than 0", line_of(key)));
             }
@@ -599,7 +598,10 @@ mod tests {
             ("[risk]\ncapitol = \"5\"\n", vec!["my.toml", "line 2", "capitol", "expected one of", "capital"]),
             ("[risk]\n\ncapital = 5.5\n", vec!["my.toml", "line 3", "capital", "5.5", "string"]),
             ("[risk]\ncapital = \"five\"\n", vec!["line 2", "five"]),
-            ("[threads]\ntopology = \"feed | croe | gateway\"\n", vec!["line 2", "croe", "allowed are feed, core, gateway"]),
+            (
+                "[threads]\ntopology = \"feed | croe | gateway\"\n",
+                vec!["line 2", "croe", "allowed are feed, core, gateway"],
+            ),
             ("[threads]\nidle = \"sleep\"\n", vec!["line 2", "sleep", "spin-yield"]),
             ("[limits]\nwindow-ticks = 100\n", vec!["line 2", "window-ticks", "100", "powers of two"]),
             ("[venue]\nbook-depth = 25\n", vec!["line 2", "book-depth", "25", "50"]),

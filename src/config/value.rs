@@ -136,7 +136,8 @@ impl FromStr for Bps {
         if units % Money::ONE.get() != 0 {
             return Err(format!("found `{text}`, allowed are at most four decimals"));
         }
-        let rate = i64::try_from(units / Money::ONE.get()).map_err(|_| format!("found `{text}`, which is too large"))?;
+        let rate =
+            i64::try_from(units / Money::ONE.get()).map_err(|_| format!("found `{text}`, which is too large"))?;
         Ok(Self(Rate::new(rate)))
     }
 }
@@ -175,7 +176,11 @@ impl Serialize for StepText {
 impl<'de> Deserialize<'de> for Ratio {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = f64::deserialize(deserializer)?;
-        if value.is_finite() { Ok(Self(value)) } else { Err(Error::custom(format!("found {value}, allowed are finite numbers"))) }
+        if value.is_finite() {
+            Ok(Self(value))
+        } else {
+            Err(Error::custom(format!("found {value}, allowed are finite numbers")))
+        }
     }
 }
 

@@ -1,7 +1,16 @@
-//! Files: captures of market data with their sidecars, and the journal of what the engine consumed.
+//! Captured feeds, and the journal of what the engine consumed. The only files the engine writes.
 //!
-//! Thread: shell and recorder, never a hot one. Allocates: yes. Blocks: on files.
+//! Thread: shell and recorder, never a hot one.
 
-pub mod capture;
-pub mod meta;
+mod capture;
+mod infer;
+mod load;
+mod log;
+mod meta;
 pub mod synthetic;
+
+pub use capture::{CaptureError, CaptureReader, CaptureWriter};
+pub use infer::{Inference, infer, infer_named};
+pub use load::{Capture, Frame, LoadError, load, side_snapshots};
+pub use log::{JournalError, JournalReader, JournalWriter};
+pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};

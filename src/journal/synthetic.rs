@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
-use super::meta::{ClockKind, Sidecar, SidecarInstrument};
+use super::meta::{CaptureMeta, ClockKind, InstrumentMeta};
 use crate::types::{Product, Side, VenueId};
 
 /// What to make.
@@ -112,19 +112,18 @@ struct Maker {
 }
 
 /// The sidecar of what [`generate`] makes: tick 0.01, lot 0.001.
-pub fn sidecar(config: &SyntheticConfig) -> Sidecar {
+pub fn sidecar(config: &SyntheticConfig) -> CaptureMeta {
     let product = match config.venue {
         VenueId::BINANCE_SPOT => Product::Spot,
         VenueId::BINANCE_COINM => Product::Inverse,
         _ => Product::Linear,
     };
-    let instruments = (0..config.instruments.min(SYMBOLS.len())).map(|idx| SidecarInstrument {
+    let instruments = (0..config.instruments.min(SYMBOLS.len())).map(|idx| InstrumentMeta {
         symbol: symbol(config.venue, idx),
         tick: "0.01".into(),
         lot: "0.001".into(),
-        book_depth: (config.venue == VenueId::BYBIT).then_some(200),
     });
-    Sidecar {
+    CaptureMeta {
         venue: config.venue.name().into(),
         product: product.name().into(),
         clock: ClockKind::Unix,

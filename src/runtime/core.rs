@@ -5,7 +5,7 @@
 
 use super::duty::{Duty, DutyReport};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
-use crate::ring::{Consumer, Producer, SeqlockReader, SeqlockWriter, seqlock};
+use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
 use crate::strategy::Strategy;
 use crate::types::{Command, CommandSink, Control, Event, Level, Meta, Nanos, Record, RecordSink};
 
@@ -63,6 +63,7 @@ pub struct CoreDuty<S, P> {
     status_due: Nanos,
     journal_lost: bool,
     decode_errors: u64,
+    has_ended: Flag,
 }
 
 /// What the core leaves behind.
@@ -77,13 +78,15 @@ pub struct CoreReport {
 }
 
 impl<S: Strategy, P: Probe> CoreDuty<S, P> {
-    /// Makes the core over its input rings, in the order in which they are served. `journal` takes every event.
+    /// Makes the core over its input rings, in the order in which they are served. `journal` takes every event;
+    /// `has_ended` is set by whoever feeds the rings, when nothing will come any more.
     pub fn new(
         engine: Engine<S, P>,
         inputs: Vec<Consumer<Record>>,
         commands: Producer<Record>,
         journal: Option<Producer<Record>>,
         makes_timers: bool,
+        has_ended: Flag,
     ) -> (Self, StatusReader) {
         let (status, reader) = seqlock();
         let duty = Self {
@@ -98,6 +101,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status_due: Nanos::ZERO,
             journal_lost: false,
             decode_errors: 0,
+            has_ended,
         };
         (duty, StatusReader(reader))
     }
@@ -182,8 +186,12 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         work
     }
 
-    fn is_finished(&self) -> bool {
+    fn is_hot(&self) -> bool {
         true
+    }
+
+    fn is_finished(&self) -> bool {
+        self.has_ended.is_set()
     }
 
     fn finish(mut self: Box<Self>) -> DutyReport {

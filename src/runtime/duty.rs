@@ -10,6 +10,11 @@ pub trait Duty: Send {
     /// Does a bounded amount of work and returns how much; zero lets the thread idle.
     fn poll(&mut self, now: Nanos) -> usize;
 
+    /// Whether it must not allocate after warm-up, which its thread then counts.
+    fn is_hot(&self) -> bool {
+        false
+    }
+
     /// Whether it has come to its own end (a replayed file was read). A thread ends when all its duties have.
     fn is_finished(&self) -> bool {
         false
@@ -27,13 +32,11 @@ pub enum DutyReport {
     /// Nothing.
     None,
     /// Of the market data feed.
-    Feed(Box<super::feed::FeedReport>),
+    Feed(Box<super::FeedReport>),
     /// Of the core.
-    Core(Box<super::core::CoreReport>),
-    /// Of the gateway.
-    Gateway(Box<super::gateway::GatewayReport>),
+    Core(Box<super::CoreReport>),
     /// Of the simulated venue of a replay.
-    SimVenue(Box<super::replay::SimVenueReport>),
+    SimVenue(Box<super::SimVenueReport>),
     /// Of the recorder.
-    Recorder(Box<super::recorder::RecorderReport>),
+    Recorder(Box<super::RecorderReport>),
 }

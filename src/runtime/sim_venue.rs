@@ -19,7 +19,7 @@ use std::io::Write;
 
 use super::core::TIMER_NS;
 use super::duty::{Duty, DutyReport};
-use crate::ring::{Consumer, Producer};
+use crate::ring::{Consumer, Flag, Producer};
 use crate::sim::{AccountId, Refusal, Venue, VenueEvent};
 use crate::types::{
     Ack, Balance, Command, CommandKind, Control, Event, Fill, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money,
@@ -169,6 +169,7 @@ pub struct SimVenueDuty {
     log: Option<Box<dyn Write + Send>>,
     log_error: Option<std::io::Error>,
     commands_count: u64,
+    has_ended: Flag,
 }
 
 /// Whether a step could be made.
@@ -178,7 +179,9 @@ enum Step {
 }
 
 impl SimVenueDuty {
-    /// Makes the venue of a replay; `log` takes every command as venue-neutral bytes, in the order of their arrival.
+    #[allow(clippy::too_many_arguments)] // Three rings, a venue and its account: each is what it is.
+    /// Makes the venue of a replay; `log` takes every command as venue-neutral bytes, in the order of their arrival;
+    /// `has_ended` is set when the feed has ended and everything that followed from it is done.
     pub fn new(
         market: Consumer<Record>,
         to_core: Producer<Record>,
@@ -187,6 +190,7 @@ impl SimVenueDuty {
         account: AccountId,
         latency: SimLatency,
         log: Option<Box<dyn Write + Send>>,
+        has_ended: Flag,
     ) -> Self {
         let latency = SimLatency { entry_ns: latency.entry_ns.max(1), ..latency };
         Self {
@@ -209,6 +213,7 @@ impl SimVenueDuty {
             log,
             log_error: None,
             commands_count: 0,
+            has_ended,
         }
     }
 
@@ -427,6 +432,7 @@ impl SimVenueDuty {
         let stop_at = self.stop_at.unwrap_or(self.now);
         if self.open_orders() == 0 || self.now.saturating_since(stop_at) > STOP_WITHIN_NS {
             self.is_done = true;
+            self.has_ended.set();
             return Step::Wait;
         }
         self.tell(Told::Timer, self.now.saturating_add(TIMER_NS), |_| {})

@@ -4,6 +4,7 @@ use std::io;
 use std::str::FromStr;
 use std::thread::JoinHandle;
 
+use super::alloc;
 use super::clock::Clock;
 use super::duty::{Duty, DutyReport};
 use crate::ring::Flag;
@@ -64,7 +65,40 @@ pub struct ThreadPlan {
 /// A running thread.
 pub struct RunningThread {
     name: String,
-    handle: JoinHandle<Vec<DutyReport>>,
+    handle: JoinHandle<ThreadEnd>,
+}
+
+/// What a thread leaves behind.
+#[derive(Debug)]
+pub struct ThreadEnd {
+    /// Of each of its duties.
+    pub reports: Vec<DutyReport>,
+    /// Allocations made inside its hot duties after their warm-up; `None` if nothing counts them.
+    pub hot_allocations: Option<u64>,
+}
+
+/// Units of work after which a hot duty is warm: buffers have grown, lazily made tables are made.
+const WARM_UP_WORK: u64 = 1_000;
+
+/// A duty, and how warm it is.
+struct Slot {
+    duty: Box<dyn Duty>,
+    is_hot: bool,
+    work: u64,
+    allocations: u64,
+}
+
+impl Slot {
+    #[inline]
+    fn poll(&mut self, now: crate::types::Nanos) -> usize {
+        let before = alloc::count();
+        let work = self.duty.poll(now);
+        if self.work >= WARM_UP_WORK {
+            self.allocations += alloc::count() - before;
+        }
+        self.work += work as u64;
+        work
+    }
 }
 
 impl RunningThread {
@@ -77,7 +111,7 @@ impl RunningThread {
     ///
     /// # Errors
     /// The thread's name, if it panicked.
-    pub fn join(self) -> Result<Vec<DutyReport>, String> {
+    pub fn join(self) -> Result<ThreadEnd, String> {
         self.handle.join().map_err(|_| self.name)
     }
 }
@@ -87,19 +121,21 @@ impl RunningThread {
 /// # Errors
 /// If the system refuses another thread.
 pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningThread> {
-    let ThreadPlan { name, cpu, idle, mut duties } = plan;
+    let ThreadPlan { name, cpu, idle, duties } = plan;
     let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
         if let Some(id) = cpu
             && !core_affinity::set_for_current(core_affinity::CoreId { id })
         {
             eprintln!("warning: could not pin a thread to cpu {id}; it runs where the system puts it");
         }
+        let slot = |duty: Box<dyn Duty>| Slot { is_hot: duty.is_hot(), duty, work: 0, allocations: 0 };
+        let mut slots: Vec<Slot> = duties.into_iter().map(slot).collect();
         let mut idle_polls = 0u32;
         let mut polls_to_drain = DRAIN_POLLS;
         loop {
             let mut work = 0;
-            for duty in &mut duties {
-                work += duty.poll(clock.now());
+            for slot in &mut slots {
+                work += slot.poll(clock.now());
             }
             if stop.is_set() {
                 polls_to_drain -= 1;
@@ -111,7 +147,7 @@ pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningTh
                 idle_polls = 0;
                 continue;
             }
-            if duties.iter().all(|duty| duty.is_finished()) {
+            if slots.iter().all(|slot| slot.duty.is_finished()) {
                 break;
             }
             idle_polls = idle_polls.saturating_add(1);
@@ -122,7 +158,11 @@ pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningTh
                 Idle::Backoff => std::thread::sleep(std::time::Duration::from_micros(50)),
             }
         }
-        duties.into_iter().map(Duty::finish).collect()
+        let allocations = slots.iter().filter(|slot| slot.is_hot).map(|slot| slot.allocations).sum();
+        ThreadEnd {
+            hot_allocations: alloc::is_installed().then_some(allocations),
+            reports: slots.into_iter().map(|slot| slot.duty.finish()).collect(),
+        }
     })?;
     Ok(RunningThread { name, handle })
 }
@@ -156,7 +196,7 @@ mod tests {
             let duties: Vec<Box<dyn Duty>> = vec![Box::new(Countdown(10)), Box::new(Countdown(3))];
             let plan = ThreadPlan { name: "test".into(), cpu: None, idle, duties };
             let thread = start(plan, Clock::new(), Flag::new()).unwrap();
-            assert_eq!(thread.join().unwrap().len(), 2);
+            assert_eq!(thread.join().unwrap().reports.len(), 2);
         }
     }
 

@@ -92,11 +92,8 @@ impl FromStr for Topology {
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let threads: Vec<String> = self
-            .threads
-            .iter()
-            .map(|duties| duties.iter().map(|d| d.name()).collect::<Vec<_>>().join("+"))
-            .collect();
+        let threads: Vec<String> =
+            self.threads.iter().map(|duties| duties.iter().map(|d| d.name()).collect::<Vec<_>>().join("+")).collect();
         f.write_str(&threads.join(" | "))
     }
 }

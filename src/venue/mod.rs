@@ -23,7 +23,6 @@ mod scan;
 #[cfg(test)]
 mod sequence_tests;
 mod source;
-pub mod survey;
 mod symbols;
 
 pub use count::{FeedCounters, FrameKind, Ignored};

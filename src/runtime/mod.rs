@@ -1,0 +1,39 @@
+//! Which thread owns what: the only module that knows everyone.
+//!
+//! ```text
+//! live     FEED ──ring──▶ CORE ──ring──▶ GATEWAY ──▶ venue        core ◀──ring── gateway: acks, fills
+//! replay   FEED ──ring──▶ SIM VENUE ──ring──▶ CORE                core ──ring──▶ sim venue: commands
+//!                            core ──ring──▶ RECORDER              the journal, never waited for
+//! ```
+
+pub mod alloc;
+mod clock;
+mod core;
+mod duty;
+mod recorder;
+mod replay;
+mod replay_feed;
+mod sim_venue;
+mod thread;
+mod topology;
+
+pub use clock::{Clock, ClockProbe, stamp_between};
+pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
+pub use duty::{Duty, DutyReport};
+pub use recorder::{RecorderDuty, RecorderReport};
+pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};
+pub use replay_feed::{FeedReport, ReplayFeedDuty};
+pub use sim_venue::{SimLatency, SimVenueDuty, SimVenueReport};
+pub use thread::{Idle, RunningThread, ThreadPlan, start};
+pub use topology::{DutyKind, Topology, TopologyError};
+
+/// Slots of a ring that carries books: at least two of the largest snapshots.
+pub const MARKET_RING_SLOTS: usize = 8192;
+const _: () =
+    assert!(MARKET_RING_SLOTS >= 2 * crate::types::EVENT_RECORDS_MAX, "a ring holds two of the largest events");
+
+/// Slots of the ring of commands: a second's worth of the fastest rate limit, many times over.
+pub const COMMAND_RING_SLOTS: usize = 1024;
+
+/// Slots of the ring to the recorder: a second of the busiest captured feed.
+pub const JOURNAL_RING_SLOTS: usize = 65_536;

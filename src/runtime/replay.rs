@@ -1,0 +1,159 @@
+//! Assembles a replay: capture → feed → simulated venue → core, on any topology.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::clock::Clock;
+use super::core::CoreDuty;
+use super::duty::{Duty, DutyReport};
+use super::replay_feed::{FeedReport, ReplayFeedDuty};
+use super::sim_venue::{SimLatency, SimVenueDuty, SimVenueReport};
+use super::thread::{Idle, ThreadPlan, start};
+use super::topology::{DutyKind, Topology};
+use super::{COMMAND_RING_SLOTS, CoreReport, MARKET_RING_SLOTS};
+use crate::engine::{Engine, EngineConfig};
+use crate::journal::Capture;
+use crate::ring::{Flag, spsc};
+use crate::sim::{Market, QueueModel, Venue, VenueLimits};
+use crate::strategy::Strategy;
+use crate::types::{InstrumentTable, Money, VenueId};
+use crate::venue::{FeedConfig, MarketFeed};
+
+/// What a replay needs beside capture, engine and strategy.
+pub struct ReplayOptions {
+    /// Which venue's messages the capture holds.
+    pub venue: VenueId,
+    /// Its instruments.
+    pub table: InstrumentTable,
+    /// How the feed is to treat them.
+    pub feed: FeedConfig,
+    /// Threads.
+    pub topology: Topology,
+    /// Core of each thread; threads beyond the list are not pinned.
+    pub cpus: Vec<usize>,
+    /// What threads do without work.
+    pub idle: Idle,
+    /// How long messages travel.
+    pub latency: SimLatency,
+    /// Balance of the simulated account.
+    pub balance: Money,
+    /// Leverage of the simulated account, in hundredths.
+    pub leverage_e2: u32,
+    /// Takes every command as venue-neutral bytes.
+    pub command_log: Option<Box<dyn Write + Send>>,
+    /// Ends the replay early when set.
+    pub stop: Flag,
+}
+
+/// What a replay leaves behind.
+#[derive(Debug)]
+pub struct ReplayOutcome {
+    /// The feed's side.
+    pub feed: FeedReport,
+    /// The engine's side.
+    pub core: CoreReport,
+    /// The venue's side.
+    pub sim: SimVenueReport,
+    /// Wall-clock seconds of the replay itself, without loading.
+    pub elapsed_s: f64,
+    /// Allocations on hot duties after warm-up; `None` if they were not counted.
+    pub hot_allocations: Option<u64>,
+}
+
+/// Why a replay could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// There is no decoder for the venue.
+    #[error("there is no decoder for venue `{0}`")]
+    NoDecoder(&'static str),
+    /// The system refused a thread.
+    #[error("could not start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A thread panicked: a bug.
+    #[error("thread `{0}` panicked")]
+    Panicked(String),
+    /// A duty left no report: a bug.
+    #[error("duty `{0}` left no report")]
+    NoReport(&'static str),
+}
+
+/// Replays a capture with fills simulated.
+///
+/// The same capture, configuration and strategy give the same commands on every topology.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay<S: Strategy + Send + 'static>(
+    capture: Arc<Capture>,
+    options: ReplayOptions,
+    config: EngineConfig,
+    strategy: S,
+) -> Result<ReplayOutcome, ReplayError> {
+    let ReplayOptions { venue, table, feed, topology, cpus, idle, latency, balance, leverage_e2, command_log, stop } =
+        options;
+    let market_feed = MarketFeed::new(venue, &table, feed).ok_or(ReplayError::NoDecoder(venue.name()))?;
+    let (to_sim, from_feed) = spsc(MARKET_RING_SLOTS);
+    let (to_core, from_sim) = spsc(MARKET_RING_SLOTS);
+    let (to_venue, from_core) = spsc(COMMAND_RING_SLOTS);
+
+    let listings = table.iter().map(|(_, spec)| (*spec, Market::Queue(QueueModel::new()))).collect();
+    let mut exchange = Venue::new(listings, VenueLimits::default());
+    let account = exchange.open_account(balance, leverage_e2);
+
+    let has_ended = Flag::new();
+    let engine = Engine::new(&table, config, strategy);
+    let (core, _status) = CoreDuty::new(engine, vec![from_sim], to_venue, None, false, has_ended.clone());
+    let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
+        (DutyKind::Feed, Box::new(ReplayFeedDuty::new(capture, market_feed, venue, table, to_sim))),
+        (
+            DutyKind::Gateway,
+            Box::new(SimVenueDuty::new(
+                from_feed,
+                to_core,
+                from_core,
+                exchange,
+                account,
+                latency,
+                command_log,
+                has_ended,
+            )),
+        ),
+        (DutyKind::Core, Box::new(core)),
+    ];
+    let clock = Clock::new();
+    let started = Instant::now();
+    let mut threads = Vec::new();
+    for (idx, kinds) in topology.threads().iter().enumerate() {
+        let mut duties = Vec::new();
+        for part in std::mem::take(&mut parts) {
+            if kinds.contains(&part.0) { duties.push(part.1) } else { parts.push(part) }
+        }
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let plan = ThreadPlan { name: names.join("+"), cpu: cpus.get(idx).copied(), idle, duties };
+        threads.push(start(plan, clock.clone(), stop.clone())?);
+    }
+    let (mut feed, mut core, mut sim) = (None, None, None);
+    let mut hot_allocations = None;
+    for thread in threads {
+        let end = thread.join().map_err(ReplayError::Panicked)?;
+        if let Some(count) = end.hot_allocations {
+            hot_allocations = Some(hot_allocations.unwrap_or(0) + count);
+        }
+        for report in end.reports {
+            match report {
+                DutyReport::Feed(report) => feed = Some(*report),
+                DutyReport::Core(report) => core = Some(*report),
+                DutyReport::SimVenue(report) => sim = Some(*report),
+                _ => {}
+            }
+        }
+    }
+    Ok(ReplayOutcome {
+        feed: feed.ok_or(ReplayError::NoReport("feed"))?,
+        core: core.ok_or(ReplayError::NoReport("core"))?,
+        sim: sim.ok_or(ReplayError::NoReport("sim-venue"))?,
+        elapsed_s: started.elapsed().as_secs_f64(),
+        hot_allocations,
+    })
+}

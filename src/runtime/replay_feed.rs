@@ -1,0 +1,146 @@
+//! The feed of a replay: a capture in memory, decoded and sequenced as it would be live.
+
+use std::sync::Arc;
+
+use super::duty::{Duty, DutyReport};
+use crate::journal::Capture;
+use crate::ring::Producer;
+use crate::types::{Control, Event, InstrumentTable, Meta, Nanos, Record, VenueId};
+use crate::venue::{Arrival, EventSink, FeedCounters, MarketFeed};
+
+/// Messages decoded in one poll.
+const FRAMES_PER_POLL: usize = 64;
+
+/// Free slots that one message needs at most: Binance's snapshot releases the deltas that waited for it, which may be
+/// more than a ring holds; then the feed waits and goes on from where it was.
+const BACKLOG_RECORDS: usize = 1 << 16;
+
+/// What a feed leaves behind.
+#[derive(Clone, Debug)]
+pub struct FeedReport {
+    /// What became of its messages.
+    pub counters: FeedCounters,
+    /// Market events lost because the ring to the core was full.
+    pub ring_full: u64,
+    /// The first refused messages, for people: what was wrong, and the beginning of the message.
+    pub first_errors: Vec<String>,
+}
+
+/// Refused messages that are kept for the report.
+const ERRORS_KEPT: usize = 5;
+
+/// Puts events into the ring, and what does not fit into a backlog, so that nothing is lost.
+struct Outlet {
+    ring: Producer<Record>,
+    backlog: Vec<Record>,
+}
+
+impl EventSink for Outlet {
+    #[inline]
+    fn event(&mut self, event: &Event<'_>) {
+        if !self.backlog.is_empty() || !event.publish(&mut self.ring) {
+            event.publish(&mut self.backlog);
+        }
+    }
+}
+
+impl Outlet {
+    /// Moves the backlog into the ring; returns whether it is empty.
+    fn flush(&mut self) -> bool {
+        use crate::types::RecordSink;
+        let mut at = 0;
+        while let Some(first) = self.backlog.get(at) {
+            let count = first.event_records();
+            let backlog = &self.backlog;
+            if !self.ring.publish(count, |idx| backlog.get(at + idx).copied().unwrap_or_default()) {
+                break;
+            }
+            at += count;
+        }
+        self.backlog.drain(..at);
+        self.backlog.is_empty()
+    }
+}
+
+/// Keeps what was wrong with the first refused messages.
+pub(super) fn keep_error(kept: &mut Vec<String>, message: &[u8], error: &crate::venue::WireError) {
+    if kept.len() < ERRORS_KEPT {
+        let shown = String::from_utf8_lossy(&message[..message.len().min(120)]).into_owned();
+        kept.push(format!("{error}: {shown}"));
+    }
+}
+
+/// See the module's documentation.
+pub struct ReplayFeedDuty {
+    capture: Arc<Capture>,
+    next: usize,
+    feed: MarketFeed,
+    table: InstrumentTable,
+    venue: VenueId,
+    outlet: Outlet,
+    first_errors: Vec<String>,
+    has_ended: bool,
+}
+
+impl ReplayFeedDuty {
+    /// Makes the feed of a capture. Its ring ends with [`Control::Stop`].
+    pub fn new(
+        capture: Arc<Capture>,
+        feed: MarketFeed,
+        venue: VenueId,
+        table: InstrumentTable,
+        ring: Producer<Record>,
+    ) -> Self {
+        let outlet = Outlet { ring, backlog: Vec::with_capacity(BACKLOG_RECORDS) };
+        let first_errors = Vec::with_capacity(ERRORS_KEPT);
+        Self { capture, next: 0, feed, table, venue, outlet, first_errors, has_ended: false }
+    }
+}
+
+impl Duty for ReplayFeedDuty {
+    fn name(&self) -> &'static str {
+        "replay-feed"
+    }
+
+    fn is_hot(&self) -> bool {
+        true
+    }
+
+    fn poll(&mut self, _now: Nanos) -> usize {
+        let mut work = 0;
+        while work < FRAMES_PER_POLL && self.outlet.flush() && !self.has_ended {
+            let Some(frame) = self.capture.get(self.next) else {
+                let at = self.capture.span().map_or(Nanos::ZERO, |(_, last)| last);
+                self.outlet.event(&Event::Control(Meta { recv: at, ..Meta::default() }, Control::Stop));
+                self.has_ended = true;
+                break;
+            };
+            self.next += 1;
+            work += 1;
+            let arrival = Arrival { recv: frame.at, framed_ns: 0 };
+            let instrument = frame.symbol.and_then(|symbol| self.table.find(self.venue, symbol.as_bytes()));
+            let result = match instrument {
+                Some(instrument) => self.feed.on_snapshot(instrument, frame.message, arrival, &mut self.outlet),
+                None => self.feed.on_frame(frame.message, arrival, || 0, &mut self.outlet),
+            };
+            if let Err(error) = result {
+                keep_error(&mut self.first_errors, frame.message, &error);
+            }
+            // A capture cannot be asked again: the book waits for the next snapshot that it holds.
+            while self.feed.take_resync().is_some() {}
+        }
+        work
+    }
+
+    fn is_finished(&self) -> bool {
+        self.has_ended && self.outlet.backlog.is_empty()
+    }
+
+    fn finish(self: Box<Self>) -> DutyReport {
+        DutyReport::Feed(Box::new(FeedReport {
+            counters: *self.feed.counters(),
+            ring_full: 0,
+            first_errors: self.first_errors,
+        }))
+    }
+}
