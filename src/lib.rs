@@ -1,6 +1,7 @@
 //! Tercel, a low-latency trading engine.
 
 pub mod book;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod journal;
@@ -11,6 +12,7 @@ pub mod risk;
 pub mod runtime;
 pub mod signal;
 pub mod sim;
+pub mod simex;
 pub mod strategy;
 pub mod types;
 pub mod venue;

@@ -21,6 +21,7 @@ pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
 
 use instrument::Instrument;
 
+use crate::book::Touch;
 use crate::order::{ExecIds, Input, Order, OrderState, OrderTable};
 use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits};
 use crate::signal::SignalConfig;
@@ -34,7 +35,8 @@ use crate::types::{
 /// Every capacity of the engine, fixed at start-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Prices in the dense window of one side of a book: 4,096 ticks hold nearly every change of the captured feeds.
+    /// Prices in the dense window of one side of a book. 16,384 ticks hold nearly every change of the captured feeds and
+    /// take 130 kB.
     pub window_ticks: usize,
     /// Levels of one side outside the window. The deepest captured book holds 5,400 levels a side.
     pub far_levels_max: usize,
@@ -46,7 +48,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { window_ticks: 4096, far_levels_max: 16_384, orders_max: 1024, exec_ids_max: 65_536 }
+        Self { window_ticks: 16_384, far_levels_max: 16_384, orders_max: 1024, exec_ids_max: 65_536 }
     }
 }
 
@@ -241,10 +243,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn on_top(&mut self, top: &Top, out: &mut impl CommandSink) {
         let id = top.meta.instrument;
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        let book_touch = instrument.book.touch();
-        if instrument.state == BookState::Live {
-            instrument.certificate.on_top(top, &book_touch);
-        }
+        // A book that is not proven whole is nothing to compare with, but later states may have to equal this top.
+        let is_live = instrument.state == BookState::Live;
+        let book_touch = if is_live { instrument.book.touch() } else { Touch::default() };
+        instrument.certificate.on_top(top, &book_touch);
         if !instrument.fused.on_top(top) {
             return;
         }
@@ -440,6 +442,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         *open = open.saturating_sub(before.leaves_max()).saturating_add(after.leaves_max());
         if after.state.is_final() && !before.state.is_final() {
             instrument.exposure.open_orders = instrument.exposure.open_orders.saturating_sub(1);
+            Risk::note_ended(&mut instrument.exposure);
             instrument.forget_quote(after.id);
         }
         self.recount(after.instrument);

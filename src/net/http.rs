@@ -128,6 +128,8 @@ pub struct HttpCodec {
     /// Head and body length of the request at the head of `recv`, once its head is complete.
     wanted_bytes: usize,
     close_after_send: bool,
+    /// Requests returned and not answered yet.
+    owed: u32,
 }
 
 impl HttpCodec {
@@ -139,6 +141,7 @@ impl HttpCodec {
             body_bytes_max,
             wanted_bytes: HEAD_BYTES_MAX,
             close_after_send: false,
+            owed: 0,
         }
     }
 
@@ -204,6 +207,7 @@ impl HttpCodec {
         if !request.keep_alive {
             self.close_after_send = true;
         }
+        self.owed += 1;
         Ok(Some(request))
     }
 
@@ -230,6 +234,7 @@ impl HttpCodec {
         head_space.copy_from_slice(head.as_bytes());
         body_space.copy_from_slice(body);
         self.send.commit(needed);
+        self.owed = self.owed.saturating_sub(1);
         Ok(())
     }
 
@@ -238,9 +243,9 @@ impl HttpCodec {
         self.close_after_send = true;
     }
 
-    /// Reports whether everything is sent and the connection should be closed.
+    /// Reports whether every request is answered, everything is sent, and the connection should be closed.
     pub fn is_finished(&self) -> bool {
-        self.close_after_send && self.send.pending().is_empty()
+        self.close_after_send && self.owed == 0 && self.send.pending().is_empty()
     }
 
     /// Returns the bytes to write next.
@@ -402,6 +407,9 @@ mod tests {
                 }
             }
             assert_eq!(seen, 2);
+            codec.respond(200, &[("A", "b")], b"hello").unwrap();
+            codec.sent(codec.pending().len());
+            assert!(!codec.is_finished(), "the second request is not answered");
             codec.respond(200, &[("A", "b")], b"hello").unwrap();
             let answer = String::from_utf8(codec.pending().to_vec()).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n"), "{answer}");

@@ -63,7 +63,7 @@ refusals! {
     Leverage = "leverage",
     /// It would trade with an order of our own.
     SelfTrade = "self_trade",
-    /// The same order was sent a moment ago.
+    /// The same order was sent a moment ago, and no order has ended since.
     Duplicate = "duplicate",
     /// More orders than the rate allows.
     OrderRate = "order_rate",
@@ -261,6 +261,12 @@ impl Risk {
     #[inline]
     pub fn note_sent(exposure: &mut Exposure, side: Side, px: Ticks, qty: Lots, now: Nanos) {
         exposure.last_new = Some((side, px, qty, now));
+    }
+
+    /// An order of the instrument has ended: to place the same one again is no repetition.
+    #[inline]
+    pub fn note_ended(exposure: &mut Exposure) {
+        exposure.last_new = None;
     }
 
     /// Checks an order.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::duty::{Duty, DutyReport};
+use super::outlet::Outlet;
 use crate::journal::Capture;
 use crate::ring::Producer;
 use crate::types::{Control, Event, InstrumentTable, Meta, Nanos, Record, VenueId};
@@ -29,39 +30,6 @@ pub struct FeedReport {
 /// Refused messages that are kept for the report.
 const ERRORS_KEPT: usize = 5;
 
-/// Puts events into the ring, and what does not fit into a backlog, so that nothing is lost.
-struct Outlet {
-    ring: Producer<Record>,
-    backlog: Vec<Record>,
-}
-
-impl EventSink for Outlet {
-    #[inline]
-    fn event(&mut self, event: &Event<'_>) {
-        if !self.backlog.is_empty() || !event.publish(&mut self.ring) {
-            event.publish(&mut self.backlog);
-        }
-    }
-}
-
-impl Outlet {
-    /// Moves the backlog into the ring; returns whether it is empty.
-    fn flush(&mut self) -> bool {
-        use crate::types::RecordSink;
-        let mut at = 0;
-        while let Some(first) = self.backlog.get(at) {
-            let count = first.event_records();
-            let backlog = &self.backlog;
-            if !self.ring.publish(count, |idx| backlog.get(at + idx).copied().unwrap_or_default()) {
-                break;
-            }
-            at += count;
-        }
-        self.backlog.drain(..at);
-        self.backlog.is_empty()
-    }
-}
-
 /// Keeps what was wrong with the first refused messages.
 pub(super) fn keep_error(kept: &mut Vec<String>, message: &[u8], error: &crate::venue::WireError) {
     if kept.len() < ERRORS_KEPT {
@@ -80,6 +48,7 @@ pub struct ReplayFeedDuty {
     outlet: Outlet,
     first_errors: Vec<String>,
     has_ended: bool,
+    is_flushed: bool,
 }
 
 impl ReplayFeedDuty {
@@ -91,9 +60,9 @@ impl ReplayFeedDuty {
         table: InstrumentTable,
         ring: Producer<Record>,
     ) -> Self {
-        let outlet = Outlet { ring, backlog: Vec::with_capacity(BACKLOG_RECORDS) };
+        let outlet = Outlet::new(ring, BACKLOG_RECORDS);
         let first_errors = Vec::with_capacity(ERRORS_KEPT);
-        Self { capture, next: 0, feed, table, venue, outlet, first_errors, has_ended: false }
+        Self { capture, next: 0, feed, table, venue, outlet, first_errors, has_ended: false, is_flushed: true }
     }
 }
 
@@ -108,12 +77,16 @@ impl Duty for ReplayFeedDuty {
 
     fn poll(&mut self, _now: Nanos) -> usize {
         let mut work = 0;
-        while work < FRAMES_PER_POLL && self.outlet.flush() && !self.has_ended {
+        loop {
+            self.is_flushed = self.outlet.flush();
+            if work == FRAMES_PER_POLL || !self.is_flushed || self.has_ended {
+                break;
+            }
             let Some(frame) = self.capture.get(self.next) else {
                 let at = self.capture.span().map_or(Nanos::ZERO, |(_, last)| last);
                 self.outlet.event(&Event::Control(Meta { recv: at, ..Meta::default() }, Control::Stop));
                 self.has_ended = true;
-                break;
+                continue;
             };
             self.next += 1;
             work += 1;
@@ -133,7 +106,7 @@ impl Duty for ReplayFeedDuty {
     }
 
     fn is_finished(&self) -> bool {
-        self.has_ended && self.outlet.backlog.is_empty()
+        self.has_ended && self.is_flushed
     }
 
     fn finish(self: Box<Self>) -> DutyReport {

@@ -134,8 +134,10 @@ pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningTh
         let mut polls_to_drain = DRAIN_POLLS;
         loop {
             let mut work = 0;
+            // One reading serves all duties of the round: they stamp what must be exact themselves.
+            let now = clock.now();
             for slot in &mut slots {
-                work += slot.poll(clock.now());
+                work += slot.poll(now);
             }
             if stop.is_set() {
                 polls_to_drain -= 1;

@@ -149,8 +149,7 @@ impl Account {
         let mut realised = Money::ZERO;
         if closed > Lots::ZERO {
             // The share of the cost that is closed; the rest keeps what rounding leaves, so nothing is lost over time.
-            let whole = i128::from(holding.qty.saturating_abs().get());
-            let cost = Money::new(holding.entry_value.get().saturating_mul(i128::from(closed.get())) / whole);
+            let cost = holding.entry_value.pro_rata(closed, holding.qty.saturating_abs());
             let closed_signed = Lots::new(closed.get().saturating_mul(side.sign()));
             // Selling (negative value) realises proceeds less cost; buying back likewise, with both signs turned.
             realised = spec.notional(px, closed_signed).saturating_neg().saturating_sub(cost);

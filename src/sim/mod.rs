@@ -12,20 +12,24 @@
 //! ```
 
 mod account;
+mod market;
 mod matching;
 mod order;
 mod population;
 mod queue;
+mod record;
 mod rng;
 mod venue;
 
 pub use account::{Account, FillEffect, Holding};
+pub use market::Market;
 pub use matching::Matching;
 pub use order::{CancelReason, Fill, Incoming, LinkId, OrderNo, OwnerId, RejectReason, Report, SelfTrade};
 pub use population::{CrowdMarket, Population};
 pub use queue::QueueModel;
-pub use rng::Rng;
-pub use venue::{
-    AccountId, AmendRequest, Execution, ExecutionKind, Market, OrderKind, OrderRecord, PlaceRequest, Refusal, Venue,
-    VenueEvent, VenueLimits,
+pub use record::{
+    AccountId, AmendRequest, Execution, ExecutionKind, OrderKind, OrderRecord, PlaceRequest, Refusal, VenueEvent,
+    VenueLimits,
 };
+pub use rng::Rng;
+pub use venue::Venue;

@@ -39,7 +39,7 @@ impl Population {
         Self { crowds: markets.iter().enumerate().map(crowd).collect(), next_step: None }
     }
 
-    /// Lets the crowd act up to `now`, at most [`STEPS_PER_POLL_MAX`] steps of it, and returns how many steps that was.
+    /// Lets the crowd act up to `now`, at most a second of it in one call, and returns how many steps that was.
     ///
     /// The first call opens the market. A caller that comes late gets the missed steps in the next calls, at their own times.
     pub fn poll(&mut self, venue: &mut Venue, now: Nanos) -> usize {

@@ -11,13 +11,19 @@
 //! than was ahead. Orders of several owners do not see each other.
 
 use super::order::{CancelReason, Fill, Incoming, OrderNo, OwnerId, RejectReason, Report, SelfTrade, crosses, rank};
+use crate::book::L2Book;
 use crate::types::{Book, BookKind, Level, Lots, Side, Ticks, TimeInForce, Top, TopCheck, Trade};
 
+/// Prices in the dense window of a side of the view, and levels outside of it: as the engine's own books.
+const WINDOW_TICKS: usize = 16_384;
+const FAR_LEVELS_MAX: usize = 16_384;
+
 /// The market of one instrument as a capture shows it, and our orders in it.
-#[derive(Default)]
 pub struct QueueModel {
-    /// Displayed levels per side, from the worst to the best, so that changes near the touch move little.
-    view: [Vec<Shown>; 2],
+    /// What the capture shows.
+    view: L2Book,
+    /// What our orders took of levels since the feed last spoke of them: the capture still shows it, but it is gone.
+    taken: [Vec<Level>; 2],
     /// Our resting orders per side, best price first, oldest first at a price.
     ours: [Vec<Resting>; 2],
     /// Sequence of the newest book event, to ignore older tops.
@@ -25,17 +31,15 @@ pub struct QueueModel {
     version: u64,
 }
 
-#[derive(Clone, Copy)]
-struct Shown {
-    px: Ticks,
-    qty: Lots,
-    /// What our orders took of it since the feed last spoke of this level: the capture still shows it, but it is gone.
-    taken: Lots,
-}
-
-impl Shown {
-    fn available(&self) -> Lots {
-        self.qty.saturating_sub(self.taken).max(Lots::ZERO)
+impl Default for QueueModel {
+    fn default() -> Self {
+        Self {
+            view: L2Book::new(WINDOW_TICKS, FAR_LEVELS_MAX),
+            taken: Default::default(),
+            ours: Default::default(),
+            cross_seq: 0,
+            version: 0,
+        }
     }
 }
 
@@ -88,13 +92,14 @@ impl QueueModel {
             return out.push(cancel(order.qty, CancelReason::NoFullFill));
         }
         let mut leaves = order.qty;
-        for shown in self.view[side.opposite() as usize].iter_mut().rev() {
+        for shown in self.view.iter(side.opposite()) {
             if leaves.is_zero() || !order.crosses(shown.px) {
                 break;
             }
-            let qty = leaves.min(shown.available());
+            let taken = &mut self.taken[side.opposite() as usize];
+            let qty = leaves.min(available(taken, shown));
             if qty > Lots::ZERO {
-                shown.taken = shown.taken.saturating_add(qty);
+                take(taken, shown.px, qty);
                 leaves = leaves.saturating_sub(qty);
                 out.push(Report::Fill(Fill { no, owner, side, px: shown.px, qty, leaves, is_maker: false }));
                 self.version += 1;
@@ -144,11 +149,16 @@ impl QueueModel {
     pub fn on_book(&mut self, book: &Book<'_>, out: &mut Vec<Report>) {
         self.cross_seq = book.cross_seq;
         if book.kind == BookKind::Snapshot {
-            for side in [Side::Bid, Side::Ask] {
-                self.view[side as usize].clear();
-            }
+            self.view.clear();
+            self.taken.iter_mut().for_each(Vec::clear);
         }
         for (side, levels) in [(Side::Bid, book.bids), (Side::Ask, book.asks)] {
+            if self.ours[side as usize].is_empty() && self.taken[side as usize].is_empty() {
+                // Nobody has to be told: the common case, and the fast one.
+                levels.iter().for_each(|&level| self.view.set_level(side, level));
+                self.version += levels.len() as u64;
+                continue;
+            }
             for &level in levels {
                 self.set_level(side, level);
             }
@@ -173,7 +183,7 @@ impl QueueModel {
         }
         for (side, best) in [(Side::Bid, top.bid), (Side::Ask, top.ask)] {
             let Some(best) = best else { continue };
-            while let Some(shown) = self.view[side as usize].last()
+            while let Some(shown) = self.view.touch().side(side)
                 && rank(side, shown.px) > rank(side, best.px)
             {
                 let gone = Level { px: shown.px, qty: Lots::ZERO };
@@ -213,19 +223,20 @@ impl QueueModel {
 
     /// Forgets the market, for a feed that lost its continuity; our orders stay and wait for the next snapshot.
     pub fn clear_view(&mut self) {
-        self.view = Default::default();
+        self.view.clear();
+        self.taken.iter_mut().for_each(Vec::clear);
         self.cross_seq = 0;
         self.version += 1;
     }
 
     /// Returns the best displayed level of a side.
     pub fn best(&self, side: Side) -> Option<Level> {
-        self.levels(side).next()
+        self.view.touch().side(side)
     }
 
     /// Returns the displayed levels of a side, best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
-        self.view[side as usize].iter().rev().map(|shown| Level { px: shown.px, qty: shown.qty })
+        self.view.iter(side)
     }
 
     /// Returns what is left of a resting order.
@@ -238,21 +249,19 @@ impl QueueModel {
         self.find(no).map(|(side, at)| self.ours[side as usize][at].ahead)
     }
 
+    /// Returns the cross sequence of the newest book event.
+    pub fn cross_seq(&self) -> u64 {
+        self.cross_seq
+    }
+
     /// Returns a number that grows with every change of the displayed market.
     pub fn version(&self) -> u64 {
         self.version
     }
 
     fn set_level(&mut self, side: Side, level: Level) {
-        let view = &mut self.view[side as usize];
-        let at = view.partition_point(|shown| rank(side, shown.px) < rank(side, level.px));
-        let found = view.get(at).is_some_and(|shown| shown.px == level.px);
-        match (found, level.qty > Lots::ZERO) {
-            (true, true) => view[at] = Shown { px: level.px, qty: level.qty, taken: Lots::ZERO },
-            (true, false) => drop(view.remove(at)),
-            (false, true) => view.insert(at, Shown { px: level.px, qty: level.qty, taken: Lots::ZERO }),
-            (false, false) => {}
-        }
+        self.view.set_level(side, level);
+        self.taken[side as usize].retain(|taken| taken.px != level.px);
         for resting in &mut self.ours[side as usize] {
             if resting.order.px == level.px {
                 resting.cap_ahead(level.qty);
@@ -263,18 +272,22 @@ impl QueueModel {
 
     fn fill_crossed(&mut self, out: &mut Vec<Report>) {
         for side in [Side::Bid, Side::Ask] {
-            if self.ours[side as usize].is_empty() {
+            // Our best order is first: if the other side's best does not cross it, nothing crosses anything.
+            let opposite = self.view.touch().side(side.opposite());
+            let best = self.ours[side as usize].first().zip(opposite);
+            if !best.is_some_and(|(resting, shown)| resting.order.crosses(shown.px)) {
                 continue;
             }
             for resting in &mut self.ours[side as usize] {
-                for shown in self.view[side.opposite() as usize].iter_mut().rev() {
+                let taken = &mut self.taken[side.opposite() as usize];
+                for shown in self.view.iter(side.opposite()) {
                     let beyond = shown.px != resting.order.px && resting.order.crosses(shown.px);
                     if !beyond || resting.leaves.is_zero() {
                         break;
                     }
-                    let qty = resting.leaves.min(shown.available());
+                    let qty = resting.leaves.min(available(taken, shown));
                     if qty > Lots::ZERO {
-                        shown.taken = shown.taken.saturating_add(qty);
+                        take(taken, shown.px, qty);
                         out.push(resting.fill(qty));
                     }
                 }
@@ -309,20 +322,19 @@ impl QueueModel {
     }
 
     fn fillable(&self, order: &Incoming) -> Lots {
-        let crossed =
-            self.view[order.side.opposite() as usize].iter().rev().take_while(|shown| order.crosses(shown.px));
-        crossed.fold(Lots::ZERO, |sum, shown| sum.saturating_add(shown.available()))
+        let side = order.side.opposite();
+        let crossed = self.view.iter(side).take_while(|shown| order.crosses(shown.px));
+        crossed.fold(Lots::ZERO, |sum, shown| sum.saturating_add(available(&self.taken[side as usize], shown)))
     }
 
     fn best_available(&self, side: Side) -> Option<Level> {
-        let shown = self.view[side as usize].iter().rev().find(|shown| shown.available() > Lots::ZERO)?;
-        Some(Level { px: shown.px, qty: shown.available() })
+        let taken = &self.taken[side as usize];
+        let left = |shown: Level| Level { qty: available(taken, shown), ..shown };
+        self.view.iter(side).map(left).find(|level| level.qty > Lots::ZERO)
     }
 
     fn shown_qty(&self, side: Side, px: Ticks) -> Lots {
-        let view = &self.view[side as usize];
-        let at = view.partition_point(|shown| rank(side, shown.px) < rank(side, px));
-        view.get(at).filter(|shown| shown.px == px).map_or(Lots::ZERO, |shown| shown.qty)
+        self.view.qty_at(side, px)
     }
 
     fn find(&self, no: OrderNo) -> Option<(Side, usize)> {
@@ -330,6 +342,19 @@ impl QueueModel {
             let at = self.ours[side as usize].iter().position(|resting| resting.order.no == no)?;
             Some((side, at))
         })
+    }
+}
+
+/// What is left of a displayed level after what our orders took.
+fn available(taken: &[Level], shown: Level) -> Lots {
+    let gone = taken.iter().find(|taken| taken.px == shown.px).map_or(Lots::ZERO, |taken| taken.qty);
+    shown.qty.saturating_sub(gone).max(Lots::ZERO)
+}
+
+fn take(taken: &mut Vec<Level>, px: Ticks, qty: Lots) {
+    match taken.iter_mut().find(|taken| taken.px == px) {
+        Some(found) => found.qty = found.qty.saturating_add(qty),
+        None => taken.push(Level { px, qty }),
     }
 }
 
@@ -351,6 +376,7 @@ impl Resting {
 mod tests {
     use super::*;
     use crate::types::Meta;
+    use proptest::prelude::*;
 
     fn level(px: i64, qty: i64) -> Level {
         Level { px: Ticks::new(px), qty: Lots::new(qty) }
@@ -519,5 +545,48 @@ mod tests {
         model.on_top(&top(2, TopCheck::SameSeq), &mut out);
         assert_eq!(fills(&out), [(1, 100, 3, true)]);
         assert_eq!(model.best(Side::Bid), Some(level(98, 1)));
+    }
+
+    proptest! {
+        /// What can never be: a fill without a trade at or through our price and without an opposite quote beyond it.
+        #[test]
+        fn resting_fills_are_bounded_by_what_traded_or_crossed(
+            px in 95i64..105,
+            qty in 1i64..40,
+            steps in proptest::collection::vec((0u8..3, any::<bool>(), 90i64..110, 0i64..20), 1..60),
+        ) {
+            let mut model = market();
+            let placed = place(&mut model, 1, Side::Bid, px, qty, TimeInForce::PostOnly);
+            // One that would have taken is gone at once.
+            let qty = if placed.len() == 1 { qty } else { 0 };
+            let mut left = qty;
+            let ahead = model.ahead(OrderNo(1)).map_or(0, Lots::get);
+            let (mut traded_at, mut traded_through, mut shown_beyond) = (0, 0, 0);
+            let mut least_shown = ahead;
+            for (what, buy, at, amount) in steps {
+                let reports = match what {
+                    0 => {
+                        if !buy && at == px { traded_at += amount; }
+                        if !buy && at < px { traded_through += amount; }
+                        trade(&mut model, if buy { Side::Bid } else { Side::Ask }, at, amount)
+                    }
+                    _ if buy => {
+                        if at == px { least_shown = least_shown.min(amount); }
+                        delta(&mut model, &[(at, amount)], &[])
+                    }
+                    _ => {
+                        if at < px { shown_beyond += amount; }
+                        delta(&mut model, &[], &[(at, amount)])
+                    }
+                };
+                for (_, fill_px, fill_qty, is_maker) in fills(&reports) {
+                    prop_assert!(is_maker && fill_px == px, "a resting order fills at its own price");
+                    left -= fill_qty;
+                }
+                let at_price = (traded_at - least_shown.max(0)).max(0);
+                prop_assert!(left >= 0 && qty - left <= at_price + traded_through + shown_beyond);
+                prop_assert_eq!(model.leaves(OrderNo(1)).map_or(0, Lots::get), left);
+            }
+        }
     }
 }

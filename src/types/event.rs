@@ -406,4 +406,25 @@ impl Event<'_> {
             Event::Signal(e) => &e.meta,
         }
     }
+
+    /// The kind's name, for people.
+    pub const fn kind_name(&self) -> &'static str {
+        match self {
+            Event::Book(_) => "book",
+            Event::Top(_) => "top",
+            Event::Trade(_) => "trade",
+            Event::Ticker(_) => "ticker",
+            Event::BookStatus(_) => "book-status",
+            Event::Ack(_) => "ack",
+            Event::Reject(_) => "reject",
+            Event::Order(_) => "order",
+            Event::Fill(_) => "fill",
+            Event::Position(_) => "position",
+            Event::Balance(_) => "balance",
+            Event::Link(_) => "link",
+            Event::Timer(_) => "timer",
+            Event::Control(..) => "control",
+            Event::Signal(_) => "signal",
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! WebSocket (RFC 6455): bytes to messages and back, for either role.
 //!
-//! [`frame`] reads and writes headers, [`WsCodec`] keeps the state of one connection without I/O, [`WsConn`] joins it to a
+//! `frame` reads and writes headers, [`WsCodec`] keeps the state of one connection without I/O, [`WsConn`] joins it to a
 //! transport. Extensions (compression) are not spoken. Text is not checked for UTF-8 here: the decoder of the payload
 //! reads every byte anyway and refuses what it does not know, a second pass over 48 kB frames would buy nothing.
 

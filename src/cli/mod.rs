@@ -1,0 +1,147 @@
+//! The command line: a thin shell over `runtime`.
+
+mod inspect;
+mod memory;
+mod replay;
+mod report;
+mod signals;
+mod simex;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, StrategyName};
+use crate::runtime::Topology;
+
+/// Exit codes, the same for every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything as it should be.
+    Good = 0,
+    /// It could not start, or broke off.
+    Failed = 1,
+    /// The command line or the configuration is not what is allowed.
+    Usage = 2,
+    /// It ended, but orders were left open, or engine and venue disagree.
+    NotReconciled = 3,
+}
+
+/// What a command says when it cannot go on.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    fn usage(text: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Usage, text: text.to_string() }
+    }
+}
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { exit: Exit::Failed, text: error.to_string() }
+    }
+}
+
+type Outcome = Result<Exit, Failure>;
+
+/// A low-latency trading engine.
+///
+/// Without a configuration file it trades on an embedded simulated venue and needs nothing: no account, no network.
+#[derive(Parser)]
+#[command(name = "tercel", version, about, long_about, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tercel run --for 20s                              trade on the embedded simulated venue
+  tercel run --feed CAPTURE.jsonl.gz                the same, its market a captured feed
+  tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
+  tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
+
+Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replay a captured feed through the engine, with fills simulated.
+    Replay(replay::ReplayArgs),
+    /// Run the simulated venue alone: Bybit's wire protocols on one port.
+    Simex(simex::SimexArgs),
+    /// Look at a capture or a journal; write the sidecar of a capture that has none.
+    Inspect(inspect::InspectArgs),
+    /// Check a configuration file and print what it means, defaults filled in.
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Options that shape the engine, for every command that runs it.
+#[derive(Args)]
+struct EngineArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Strategy, over the one in the configuration.
+    #[arg(long, value_enum)]
+    strategy: Option<StrategyName>,
+    /// Edge that the imbalance taker demands, in hundredths of a percent; 0 takes every signal.
+    #[arg(long, value_name = "BPS")]
+    edge_bar: Option<crate::config::Bps>,
+    /// Duties by thread, like `feed+core | gateway`.
+    #[arg(long, value_name = "TOPOLOGY")]
+    topology: Option<Topology>,
+    /// Write the whole summary as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// The configuration, with what the command line says over it.
+    fn config(&self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(file) => Config::load(file).map_err(Failure::usage)?,
+            None => Config::default(),
+        };
+        if let Some(name) = self.strategy {
+            config.strategy.name = name;
+        }
+        if let Some(bar) = self.edge_bar {
+            config.imbalance_taker.edge_bar_bps = bar;
+        }
+        if let Some(topology) = &self.topology {
+            config.threads.topology = topology.clone();
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Replay(args) => replay::run(args),
+        Command::Simex(args) => simex::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::CheckConfig { file } => check_config(&file),
+    };
+    let exit = outcome.unwrap_or_else(|failure| {
+        eprintln!("error: {}", failure.text);
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn check_config(file: &std::path::Path) -> Outcome {
+    let config = Config::load(file).map_err(Failure::usage)?;
+    println!("# {}: good", file.display());
+    print!("{config}");
+    Ok(Exit::Good)
+}

@@ -1,0 +1,152 @@
+//! `tercel replay`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::inspect::sidecar_or_inference;
+use super::memory::RssBytes;
+use super::report::closing_report;
+use super::summary::{Parts, Summary, VenueView};
+use super::{EngineArgs, Exit, Failure, Outcome};
+use crate::journal::{CaptureMeta, load};
+use crate::ring::Flag;
+use crate::runtime::{LatencySummary, ReplayOptions, replay};
+use crate::types::VenueId;
+use crate::venue::FeedConfig;
+
+/// Arguments of `tercel replay`.
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// Captures (line form, plain, gzip or zstd); several are merged by time, snapshot files beside them are found.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Venue of the capture, instead of its sidecar or what its messages show.
+    #[arg(long, value_name = "NAME", requires = "instruments")]
+    venue: Option<String>,
+    /// Instruments as `SYMBOL:TICK:LOT`, several separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "SYMBOL:TICK:LOT", requires = "venue")]
+    instruments: Vec<String>,
+    /// A book without a snapshot starts empty at its first delta (Binance).
+    #[arg(long)]
+    assume_empty: bool,
+    /// Write every command as a venue-neutral record of 40 bytes: two replays give the same file.
+    #[arg(long, value_name = "FILE")]
+    commands: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Instruments from the command line.
+fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, Failure> {
+    let mut metas = Vec::new();
+    for text in instruments {
+        let words: Vec<&str> = text.split(':').collect();
+        let [symbol, tick, lot] = words[..] else {
+            return Err(Failure::usage(format!("--instruments: found `{text}`, allowed is SYMBOL:TICK:LOT")));
+        };
+        let [symbol, tick, lot] = [symbol, tick, lot].map(str::to_owned);
+        metas.push(crate::journal::InstrumentMeta { symbol, tick, lot });
+    }
+    let product = match VenueId::from_name(venue) {
+        Some(VenueId::BINANCE_COINM) => "inverse",
+        Some(VenueId::BINANCE_SPOT) => "spot",
+        _ => "linear",
+    };
+    let clock = crate::journal::ClockKind::Unix;
+    Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock })
+}
+
+/// Runs the command.
+pub fn run(args: ReplayArgs) -> Outcome {
+    let config = args.engine.config()?;
+    let meta = match &args.venue {
+        Some(venue) => meta_of(venue, &args.instruments)?,
+        None => {
+            let found = sidecar_or_inference(&args.files[0])?;
+            for guess in &found.guesses {
+                eprintln!("guessed: {guess}");
+            }
+            found.meta
+        }
+    };
+    let venue = meta.venue().map_err(Failure::usage)?;
+    let table = meta.table().map_err(Failure::usage)?;
+    if table.is_empty() {
+        return Err(Failure::usage(format!(
+            "{}: no instrument found; name them with --venue and --instruments",
+            args.files[0].display()
+        )));
+    }
+    let capture = Arc::new(load(&args.files, meta.clock)?);
+    let command_log: Option<Box<dyn Write + Send>> = match &args.commands {
+        Some(path) => {
+            let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Some(Box::new(BufWriter::new(file)))
+        }
+        None => None,
+    };
+    let stop = Flag::new();
+    let strategy = config.strategy(table.len());
+    let options = ReplayOptions {
+        venue,
+        feed: FeedConfig { book_depth: None, assume_empty: args.assume_empty },
+        topology: config.threads.topology.clone(),
+        cpus: config.threads.cpus.clone(),
+        idle: config.threads.idle,
+        latency: config.sim_latency(),
+        balance: config.simex.balance.0,
+        leverage_e2: config.risk.leverage_e2,
+        command_log,
+        stop,
+        table,
+    };
+    let rss = RssBytes::begin();
+    let outcome = replay(capture, options, config.engine(), strategy)?;
+    let rss = rss.end();
+    if let Some(error) = &outcome.sim.command_log_error {
+        let path = args.commands.unwrap_or_default();
+        return Err(Failure::from(format!("{}: {error}; the file is not whole", path.display())));
+    }
+    let view = VenueView {
+        positions: outcome.sim.positions.clone(),
+        wallet: outcome.sim.wallet,
+        open_orders: outcome.sim.open_orders,
+    };
+    let latency = LatencySummary::default();
+    let summary = Summary::new(&Parts {
+        elapsed_s: outcome.elapsed_s,
+        feed: &outcome.feed.counters,
+        first_errors: &outcome.feed.first_errors,
+        engine: &outcome.core.engine,
+        venue: Some(&view),
+        latency: latency.clone(),
+        hot_allocations: outcome.hot_allocations,
+        rss,
+        topology: config.threads.topology.to_string(),
+    });
+    let c = &outcome.feed.counters;
+    println!(
+        "replayed {} messages ({} bytes) in {:.3} s: {:.0} a second; {} refused, {} unknown, {} gaps, {} resyncs, {} commands",
+        c.messages,
+        c.bytes,
+        outcome.elapsed_s,
+        c.messages as f64 / outcome.elapsed_s,
+        c.decode_errors,
+        c.unknown_messages + c.unknown_symbols,
+        c.gaps,
+        c.resyncs,
+        outcome.sim.commands,
+    );
+    for error in &outcome.feed.first_errors {
+        println!("  refused: {error}");
+    }
+    print!("{}", closing_report(&outcome.core.engine, Some(&view), &latency));
+    if let Some(file) = &args.engine.json {
+        summary.write(file)?;
+    }
+    Ok(if summary.is_good() { Exit::Good } else { Exit::NotReconciled })
+}

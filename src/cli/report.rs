@@ -1,0 +1,132 @@
+//! The closing report for people.
+
+use std::fmt::Write;
+
+use super::summary::{VenueView, state_name};
+use crate::engine::EngineReport;
+use crate::runtime::{LatencySummary, Percentiles};
+use crate::types::Money;
+
+/// A nanosecond figure with a unit.
+pub fn nanos_text(ns: u64) -> String {
+    match ns {
+        0..10_000 => format!("{ns} ns"),
+        10_000..10_000_000 => format!("{:.1} µs", ns as f64 / 1e3),
+        _ => format!("{:.1} ms", ns as f64 / 1e6),
+    }
+}
+
+fn money_text(money: Money) -> String {
+    format!("{:.6}", money.to_f64_lossy())
+}
+
+/// What the engine and the venue say at the end.
+pub fn closing_report(engine: &EngineReport, venue: Option<&VenueView>, latency: &LatencySummary) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_report(&mut out, engine, venue, latency);
+    out
+}
+
+fn write_report(
+    out: &mut String,
+    engine: &EngineReport,
+    venue: Option<&VenueView>,
+    latency: &LatencySummary,
+) -> std::fmt::Result {
+    writeln!(out, "books")?;
+    for book in &engine.books {
+        let level = |l: Option<crate::types::Level>| match l {
+            Some(l) => format!("{} x {}", book.spec.tick.text(l.px.get()), book.spec.lot.text(l.qty.get())),
+            None => "-".to_owned(),
+        };
+        let c = book.certificate;
+        writeln!(
+            out,
+            "  {:<14} {:<8} bid {:<24} ask {:<24} levels {}/{}  updates {}  top of book equal {}/{}",
+            book.spec.symbol,
+            state_name(book.state),
+            level(book.touch.bid),
+            level(book.touch.ask),
+            book.levels[0],
+            book.levels[1],
+            book.updates,
+            c.equal,
+            c.checked,
+        )?;
+    }
+    let o = &engine.orders;
+    writeln!(out, "orders")?;
+    writeln!(
+        out,
+        "  sent {}  acknowledged {}  filled {}  cancelled {}  rejected {}  unknown {}  open {}  (amended or conflated {} wishes)",
+        o.sent,
+        o.acknowledged,
+        o.filled,
+        o.cancelled,
+        o.rejected,
+        o.unknown,
+        engine.open_orders.len(),
+        engine.counts.conflated,
+    )?;
+    for order in &engine.open_orders {
+        writeln!(out, "  left open: {:?} {:?} {:?}", order.id, order.side, order.state)?;
+    }
+    if !engine.refused.is_empty() {
+        let reasons: Vec<String> = engine.refused.iter().map(|(r, n)| format!("{} {n}", r.name())).collect();
+        writeln!(out, "  refused: {}", reasons.join("  "))?;
+    }
+    writeln!(out, "fills {}", engine.counts.fills)?;
+    let mut all_equal = true;
+    for (idx, p) in engine.positions.iter().enumerate() {
+        let at_venue = venue.and_then(|v| v.positions.get(idx).copied()).or(p.venue_position);
+        if p.fills[0] == 0 && at_venue.is_none_or(|qty| qty.is_zero()) {
+            continue;
+        }
+        all_equal &= at_venue.is_none_or(|qty| qty == p.position);
+        writeln!(
+            out,
+            "  {:<14} position {} (venue {})  fills {} (maker {})  turnover {}  pnl {}",
+            p.spec.symbol,
+            p.spec.lot.text(p.position.get()),
+            at_venue.map_or("not told".to_owned(), |qty| p.spec.lot.text(qty.get())),
+            p.fills[0],
+            p.fills[1],
+            money_text(p.turnover),
+            money_text(p.pnl.total),
+        )?;
+    }
+    let wallet_venue = venue.map(|v| v.wallet).or(engine.wallet_venue);
+    if let (Some(wallet), Some(told)) = (engine.wallet, wallet_venue) {
+        all_equal &= wallet == told;
+        let verdict = if all_equal { "equal" } else { "NOT EQUAL" };
+        writeln!(out, "balance {wallet} (venue {told}): {verdict}")?;
+    }
+    let pnl = &engine.pnl;
+    writeln!(
+        out,
+        "pnl {} = spread {} + inventory {} - fees {}",
+        money_text(pnl.total),
+        money_text(pnl.spread),
+        money_text(pnl.inventory),
+        money_text(pnl.fees)
+    )?;
+    if latency.tick_to_order.count > 0 {
+        writeln!(out, "tick to order     {:>10} {:>12} {:>12} {:>12} {:>12}", "count", "p50", "p99", "p99.9", "max")?;
+        let rows: [(&str, &Percentiles); 8] = [
+            ("frame", &latency.frame),
+            ("decode", &latency.decode),
+            ("queue to core", &latency.queue_core),
+            ("decide", &latency.decide),
+            ("queue to gateway", &latency.queue_gateway),
+            ("encode", &latency.encode),
+            ("send", &latency.send),
+            ("total", &latency.tick_to_order),
+        ];
+        for (name, p) in rows {
+            let [p50, p99, p999, max] = [p.p50, p.p99, p.p999, p.max].map(nanos_text);
+            writeln!(out, "  {name:<16}{:>10} {p50:>12} {p99:>12} {p999:>12} {max:>12}", p.count)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! The machine-readable summary. Its fields are documented in the README; they are added to, never renamed silently.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::memory::RssBytes;
+use crate::engine::{EngineReport, PnlSplit};
+use crate::runtime::LatencySummary;
+use crate::types::{BookState, Level, Lots, Money};
+use crate::venue::{FeedCounters, Ignored};
+
+/// One book at the end.
+#[derive(Clone, Debug, Serialize)]
+pub struct BookSummary {
+    venue: String,
+    instrument: String,
+    state: &'static str,
+    bid_px: Option<String>,
+    bid_qty: Option<String>,
+    ask_px: Option<String>,
+    ask_qty: Option<String>,
+    bid_levels: usize,
+    ask_levels: usize,
+    updates: u64,
+    trades: u64,
+    levels_dropped: u64,
+    top_of_book: TopOfBook,
+}
+
+/// The integrity certificate.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct TopOfBook {
+    /// Comparisons made.
+    pub checked: u64,
+    /// Comparisons in which both were the same.
+    pub equal: u64,
+    given_up: u64,
+}
+
+/// Orders by what became of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct OrdersSummary {
+    sent: u64,
+    acknowledged: u64,
+    filled: u64,
+    cancelled: u64,
+    rejected: u64,
+    unknown: u64,
+    /// Orders that may still trade at the venue.
+    pub open_at_end: usize,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+/// One position, as engine and venue see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PositionSummary {
+    instrument: String,
+    engine: String,
+    venue: Option<String>,
+    fills: u64,
+    maker_fills: u64,
+    turnover: String,
+    pnl: String,
+}
+
+/// The wallet, as engine and venue see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BalanceSummary {
+    start: Option<String>,
+    engine: Option<String>,
+    venue: Option<String>,
+}
+
+/// Profit by where it came from.
+#[derive(Clone, Debug, Serialize)]
+pub struct PnlSummary {
+    total: String,
+    spread: String,
+    inventory: String,
+    fees: String,
+}
+
+impl From<&PnlSplit> for PnlSummary {
+    fn from(split: &PnlSplit) -> Self {
+        Self {
+            total: split.total.to_string(),
+            spread: split.spread.to_string(),
+            inventory: split.inventory.to_string(),
+            fees: split.fees.to_string(),
+        }
+    }
+}
+
+/// What the venue's own books say at the end.
+#[derive(Clone, Debug)]
+pub struct VenueView {
+    /// Positions by instrument.
+    pub positions: Vec<Lots>,
+    /// Wallet.
+    pub wallet: Money,
+    /// Orders still open.
+    pub open_orders: usize,
+}
+
+/// The whole summary of `run` and `replay`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    elapsed_s: f64,
+    messages: u64,
+    bytes: u64,
+    messages_per_s: f64,
+    decode_errors: u64,
+    unknown_messages: u64,
+    unknown_symbols: u64,
+    ignored: BTreeMap<&'static str, u64>,
+    trades: u64,
+    gaps: u64,
+    resyncs: u64,
+    books: Vec<BookSummary>,
+    top_of_book: TopOfBook,
+    orders: OrdersSummary,
+    fills: u64,
+    positions: Vec<PositionSummary>,
+    balances: BalanceSummary,
+    /// Whether engine and venue agree on positions, wallet and open orders; `true` also where nothing was traded.
+    pub reconciled: bool,
+    pnl: PnlSummary,
+    latency_ns: LatencySummary,
+    hot_allocations: Option<u64>,
+    rss_bytes: RssBytes,
+    events: u64,
+    commands: u64,
+    conflated: u64,
+    crossed: u64,
+    time_clamped: u64,
+    first_errors: Vec<String>,
+    topology: String,
+}
+
+/// What a summary is made from.
+pub struct Parts<'a> {
+    /// Wall-clock seconds.
+    pub elapsed_s: f64,
+    /// The feed's counters.
+    pub feed: &'a FeedCounters,
+    /// First refused messages.
+    pub first_errors: &'a [String],
+    /// The engine's view.
+    pub engine: &'a EngineReport,
+    /// The venue's view; `None` if it cannot be had.
+    pub venue: Option<&'a VenueView>,
+    /// Stages of latency.
+    pub latency: LatencySummary,
+    /// Allocations on hot duties.
+    pub hot_allocations: Option<u64>,
+    /// Memory.
+    pub rss: RssBytes,
+    /// Threads.
+    pub topology: String,
+}
+
+pub(super) const fn state_name(state: BookState) -> &'static str {
+    match state {
+        BookState::Empty => "empty",
+        BookState::Syncing => "syncing",
+        BookState::Live => "live",
+        BookState::Stale => "stale",
+    }
+}
+
+impl Summary {
+    /// Makes the summary.
+    pub fn new(parts: &Parts<'_>) -> Self {
+        let Parts { feed, engine, venue, .. } = parts;
+        let books: Vec<BookSummary> = engine
+            .books
+            .iter()
+            .map(|book| {
+                let px = |level: Option<Level>| level.map(|l| book.spec.tick.text(l.px.get()));
+                let qty = |level: Option<Level>| level.map(|l| book.spec.lot.text(l.qty.get()));
+                let (bid, ask) = (book.touch.bid, book.touch.ask);
+                BookSummary {
+                    venue: book.spec.venue.name().to_owned(),
+                    instrument: book.spec.symbol.to_string(),
+                    state: state_name(book.state),
+                    bid_px: px(bid),
+                    bid_qty: qty(bid),
+                    ask_px: px(ask),
+                    ask_qty: qty(ask),
+                    bid_levels: book.levels[0],
+                    ask_levels: book.levels[1],
+                    updates: book.updates,
+                    trades: book.trades,
+                    levels_dropped: book.levels_dropped,
+                    top_of_book: TopOfBook {
+                        checked: book.certificate.checked,
+                        equal: book.certificate.equal,
+                        given_up: book.certificate.given_up,
+                    },
+                }
+            })
+            .collect();
+        let top_of_book = books.iter().fold(TopOfBook::default(), |sum, book| TopOfBook {
+            checked: sum.checked + book.top_of_book.checked,
+            equal: sum.equal + book.top_of_book.equal,
+            given_up: sum.given_up + book.top_of_book.given_up,
+        });
+        let positions = engine
+            .positions
+            .iter()
+            .enumerate()
+            .map(|(idx, p)| PositionSummary {
+                instrument: p.spec.symbol.to_string(),
+                engine: p.spec.lot.text(p.position.get()),
+                venue: venue
+                    .and_then(|v| v.positions.get(idx).copied())
+                    .or(p.venue_position)
+                    .map(|qty| p.spec.lot.text(qty.get())),
+                fills: p.fills[0],
+                maker_fills: p.fills[1],
+                turnover: p.turnover.to_string(),
+                pnl: p.pnl.total.to_string(),
+            })
+            .collect();
+        let wallet_venue = venue.map(|v| v.wallet).or(engine.wallet_venue);
+        let ignored = Ignored::ALL.iter().map(|&kind| (kind.name(), feed.ignored[kind as usize]));
+        Self {
+            elapsed_s: parts.elapsed_s,
+            messages: feed.messages,
+            bytes: feed.bytes,
+            messages_per_s: if parts.elapsed_s > 0.0 { feed.messages as f64 / parts.elapsed_s } else { 0.0 },
+            decode_errors: feed.decode_errors,
+            unknown_messages: feed.unknown_messages,
+            unknown_symbols: feed.unknown_symbols,
+            ignored: ignored.filter(|&(_, count)| count > 0).collect(),
+            trades: feed.trades,
+            gaps: feed.gaps,
+            resyncs: feed.resyncs,
+            books,
+            top_of_book,
+            orders: OrdersSummary {
+                sent: engine.orders.sent,
+                acknowledged: engine.orders.acknowledged,
+                filled: engine.orders.filled,
+                cancelled: engine.orders.cancelled,
+                rejected: engine.orders.rejected,
+                unknown: engine.orders.unknown,
+                open_at_end: engine.open_orders.len().max(venue.map_or(0, |v| v.open_orders)),
+                refused: engine.refused.iter().map(|&(reason, count)| (reason.name(), count)).collect(),
+            },
+            fills: engine.counts.fills,
+            positions,
+            balances: BalanceSummary {
+                start: engine.wallet_start.map(|m| m.to_string()),
+                engine: engine.wallet.map(|m| m.to_string()),
+                venue: wallet_venue.map(|m| m.to_string()),
+            },
+            reconciled: is_reconciled(engine, *venue),
+            pnl: PnlSummary::from(&engine.pnl),
+            latency_ns: parts.latency.clone(),
+            hot_allocations: parts.hot_allocations,
+            rss_bytes: parts.rss,
+            events: engine.counts.events,
+            commands: engine.counts.commands,
+            conflated: engine.counts.conflated,
+            crossed: engine.counts.crossed,
+            time_clamped: engine.counts.time_clamped,
+            first_errors: parts.first_errors.to_vec(),
+            topology: parts.topology.clone(),
+        }
+    }
+
+    /// Whether nothing was left open and both sides agree.
+    pub fn is_good(&self) -> bool {
+        self.reconciled && self.orders.open_at_end == 0
+    }
+
+    /// Writes the summary to a file.
+    ///
+    /// # Errors
+    /// A sentence with the file.
+    pub fn write(&self, file: &Path) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
+        std::fs::write(file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))
+    }
+}
+
+/// Whether positions, wallet and open orders are the same on both sides.
+fn is_reconciled(engine: &EngineReport, venue: Option<&VenueView>) -> bool {
+    match venue {
+        Some(venue) => {
+            let positions = engine.positions.iter().zip(&venue.positions).all(|(e, &v)| e.position == v);
+            let wallet = engine.wallet.is_none_or(|wallet| wallet == venue.wallet);
+            positions && wallet && engine.open_orders.len() == venue.open_orders
+        }
+        None => {
+            let positions = engine.positions.iter().all(|p| p.venue_position.is_none_or(|v| v == p.position));
+            positions && engine.wallet == engine.wallet_venue
+        }
+    }
+}

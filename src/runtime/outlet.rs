@@ -1,0 +1,104 @@
+//! Ways for events into a ring whose reader may be behind.
+
+use crate::ring::Producer;
+use crate::types::{Event, InstrumentId, Nanos, Record, RecordSink};
+use crate::venue::{EventSink, MarketFeed};
+
+/// Loses nothing: what does not fit waits in a backlog that grows if it must. For orders, and for replays.
+pub(super) struct Outlet {
+    ring: Producer<Record>,
+    backlog: Vec<Record>,
+}
+
+impl Outlet {
+    /// Makes an outlet whose backlog has room for `backlog_records` before it grows.
+    pub(super) fn new(ring: Producer<Record>, backlog_records: usize) -> Self {
+        Self { ring, backlog: Vec::with_capacity(backlog_records) }
+    }
+
+    /// Moves the backlog into the ring; returns whether it is empty.
+    #[inline]
+    pub(super) fn flush(&mut self) -> bool {
+        if self.backlog.is_empty() {
+            return true;
+        }
+        let mut at = 0;
+        while let Some(first) = self.backlog.get(at) {
+            let count = first.event_records();
+            let backlog = &self.backlog;
+            if !self.ring.publish(count, |idx| backlog.get(at + idx).copied().unwrap_or_default()) {
+                break;
+            }
+            at += count;
+        }
+        self.backlog.drain(..at);
+        self.backlog.is_empty()
+    }
+}
+
+impl EventSink for Outlet {
+    #[inline]
+    fn event(&mut self, event: &Event<'_>) {
+        if !self.backlog.is_empty() || !event.publish(&mut self.ring) {
+            event.publish(&mut self.backlog);
+        }
+    }
+}
+
+/// For live market data: never waits. An event that does not fit is lost, its instrument's books are held back from then
+/// on, and as soon as there is room the instrument is declared stale and resynchronised.
+pub(super) struct MarketOutlet {
+    ring: Producer<Record>,
+    /// Instruments of which an event was lost.
+    lost: Box<[bool]>,
+    any_lost: bool,
+    lost_count: u64,
+}
+
+impl MarketOutlet {
+    pub(super) fn new(ring: Producer<Record>, instruments: usize) -> Self {
+        Self { ring, lost: vec![false; instruments].into_boxed_slice(), any_lost: false, lost_count: 0 }
+    }
+
+    /// Events lost so far.
+    pub(super) fn lost_count(&self) -> u64 {
+        self.lost_count
+    }
+
+    /// Declares instruments stale of which an event was lost, if there is room to say so.
+    #[inline]
+    pub(super) fn recover(&mut self, feed: &mut MarketFeed, now: Nanos) {
+        if self.any_lost {
+            self.recover_lost(feed, now);
+        }
+    }
+
+    #[cold]
+    fn recover_lost(&mut self, feed: &mut MarketFeed, now: Nanos) {
+        self.any_lost = false;
+        for idx in 0..self.lost.len() {
+            if !self.lost[idx] {
+                continue;
+            }
+            // The status itself passes; whether it did shows whether there was room.
+            self.lost[idx] = false;
+            feed.invalidate(InstrumentId(idx as u16), now, self);
+            self.any_lost |= self.lost[idx];
+        }
+    }
+}
+
+impl EventSink for MarketOutlet {
+    #[inline]
+    fn event(&mut self, event: &Event<'_>) {
+        let idx = event.meta().instrument.idx();
+        let is_held = self.any_lost && self.lost.get(idx).is_some_and(|&lost| lost);
+        if is_held || !event.publish(&mut self.ring) {
+            self.lost_count += 1;
+            self.any_lost = true;
+            if let Some(lost) = self.lost.get_mut(idx) {
+                *lost = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,558 @@
+//! A venue of our own: Bybit v5 as its clients know it, over [`sim`](crate::sim).
+//!
+//! [`Simex`] does no I/O and reads no clock: connections are numbers, bytes go in and out, time is an argument. The same code runs over
+//! sockets ([`SimexServer`], [`SimexHandle`]) and over pipes in memory on virtual time ([`SimexHub`]).
+//!
+//! Thread: one. Allocates: freely, this is not the hot path. Blocks: never. Fails: per request, with the venue's codes; a client
+//! that breaks the protocol or reads too slowly is cut off.
+//!
+//! ```text
+//!  bytes ─▶ HttpCodec ──upgrade──▶ WsCodec ─▶ stream.rs ─┐             ┌─▶ Venue (sim)
+//!              └─▶ rest.rs ───────────────────────────────┴─▶ Exchange ─┘      │ events
+//!  bytes ◀─ frames ◀─ public.rs (own market) · capture.rs (recorded) · private pushes ◀─┘
+//! ```
+//!
+//! Deliberately absent: inverse contracts, hedge mode, triggers, take-profit and stop-loss, liquidation, price limits, klines.
+
+mod auth;
+mod capture;
+mod config;
+mod error;
+mod exchange;
+mod hub;
+mod json;
+mod limits;
+mod objects;
+mod public;
+mod report;
+mod rest;
+mod server;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use capture::{CaptureLine, load_capture};
+pub use config::{AccountConfig, FeedConfig, ListingConfig, SimexConfig};
+pub use hub::SimexHub;
+pub use report::{AccountReport, PositionReport, VenueReport};
+pub use server::{SimexHandle, SimexServer};
+
+use crate::{
+    net::{HttpCodec, Message, WsCodec, WsLimits},
+    sim::{AccountId, CrowdMarket, ExecutionKind, Market, Matching, Population, QueueModel, Venue, VenueEvent},
+    types::{InstrumentId, Nanos},
+};
+use capture::Capture;
+use exchange::{Exchange, User};
+use json::Obj;
+use limits::RateLimiter;
+use public::{Frame, PublicFeed, PublicTrade, Topic};
+use rest::{HttpRequest, HttpResponse};
+use std::collections::{BTreeMap, VecDeque};
+use stream::Stream;
+
+/// A connection of a simulated venue; numbers are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId(u64);
+
+/// The simulated venue, without its sockets.
+pub struct Simex {
+    exchange: Exchange,
+    public: PublicFeed,
+    population: Option<Population>,
+    capture: Option<Capture>,
+    conns: BTreeMap<ConnId, Conn>,
+    /// Followers of each topic.
+    followers: BTreeMap<Topic, Vec<ConnId>>,
+    /// Requests on their simulated way in.
+    inbox: VecDeque<(Nanos, ConnId, Inbound)>,
+    /// Messages on their simulated way out.
+    outbox: VecDeque<(Nanos, ConnId, Outbound)>,
+    next_funding: Option<Nanos>,
+    config: SimexConfig,
+    counts: Counts,
+    /// Reused by every poll.
+    frames: Vec<Frame>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    messages_in: u64,
+    messages_out: u64,
+    connections: u64,
+    connections_cut: u64,
+}
+
+struct Conn {
+    codec: Codec,
+    /// Set once the connection must end; what is queued is still sent.
+    ending: bool,
+    heard: Nanos,
+}
+
+// There are tens of these, each the owner of large buffers anyway.
+#[allow(clippy::large_enum_variant)]
+enum Codec {
+    Http(HttpCodec),
+    Ws(WsCodec, Stream),
+    /// Only while one turns into the other.
+    Gone,
+}
+
+enum Inbound {
+    Text(Vec<u8>),
+    Http(HttpRequest),
+}
+
+enum Outbound {
+    Text(String),
+    Http(HttpResponse),
+}
+
+impl Simex {
+    /// Opens the venue. A population has traded for a moment when this returns, so that there is a market.
+    pub fn new(mut config: SimexConfig, now: Nanos) -> Self {
+        let is_capture = matches!(config.feed, FeedConfig::Capture { .. });
+        let market = || if is_capture { Market::Queue(QueueModel::new()) } else { Market::Matching(Matching::new()) };
+        let listings = config.listings.iter().map(|listing| (listing.spec, market())).collect();
+        let mut venue = Venue::new(listings, config.venue);
+        let mut users = Vec::new();
+        for account in &config.accounts {
+            venue.open_account(account.balance, account.leverage_e2);
+            users.push(User {
+                uid: account.uid,
+                api_key: account.api_key.clone(),
+                api_secret: account.api_secret.clone(),
+                limiter: RateLimiter::new(config.orders_per_second, config.queries_per_second),
+            });
+        }
+        let (mut population, mut capture) = (None, None);
+        match std::mem::replace(&mut config.feed, FeedConfig::Quiet) {
+            FeedConfig::Quiet => {}
+            FeedConfig::Population { seed } => {
+                let crowd = |(idx, listing): (usize, &ListingConfig)| CrowdMarket {
+                    instrument: InstrumentId(idx as u16),
+                    start_px: listing.start_px,
+                    unit: listing.unit,
+                    ticks_per_second: listing.ticks_per_second,
+                };
+                let markets: Vec<_> = config.listings.iter().enumerate().map(crowd).collect();
+                let mut crowd = Population::new(seed, &markets);
+                crowd.poll(&mut venue, now);
+                population = Some(crowd);
+            }
+            FeedConfig::Capture { lines, speed_percent, repeat } => {
+                capture = Some(Capture::new(lines, &venue, speed_percent, repeat));
+            }
+        }
+        let public = PublicFeed::new(config.listings.len(), config.funding_rate, config.funding_interval_ns);
+        Self {
+            exchange: Exchange { venue, users },
+            public,
+            population,
+            capture,
+            conns: BTreeMap::new(),
+            followers: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            outbox: VecDeque::new(),
+            next_funding: None,
+            config,
+            counts: Counts::default(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// Takes a new connection, or `None` when there are too many.
+    pub fn on_connect(&mut self, now: Nanos) -> Option<ConnId> {
+        if self.conns.len() >= self.config.conns_max {
+            return None;
+        }
+        self.counts.connections += 1;
+        let id = ConnId(self.counts.connections);
+        let codec = Codec::Http(HttpCodec::new(BODY_BYTES_MAX, self.config.send_bytes));
+        self.conns.insert(id, Conn { codec, ending: false, heard: now });
+        Some(id)
+    }
+
+    /// Takes bytes that a connection sent. What they ask for is done at once, or after the simulated way in.
+    pub fn recv(&mut self, id: ConnId, mut bytes: &[u8], now: Nanos) {
+        while !bytes.is_empty() {
+            let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.ending) else { return };
+            conn.heard = now;
+            let taken = match &mut conn.codec {
+                Codec::Http(http) => http.push(bytes),
+                Codec::Ws(ws, _) => ws.push(bytes),
+                Codec::Gone => return,
+            };
+            bytes = bytes.get(taken..).unwrap_or_default();
+            let read = self.read_messages(id, now);
+            if taken == 0 && !read {
+                return self.cut(id); // a full buffer without a message in it can never become one
+            }
+        }
+    }
+
+    /// Returns the bytes to send to a connection next.
+    pub fn pending(&self, id: ConnId) -> &[u8] {
+        match self.conns.get(&id).map(|conn| &conn.codec) {
+            Some(Codec::Http(http)) => http.pending(),
+            Some(Codec::Ws(ws, _)) => ws.pending(),
+            Some(Codec::Gone) | None => &[],
+        }
+    }
+
+    /// Accounts for bytes of [`Self::pending`] that were sent.
+    pub fn sent(&mut self, id: ConnId, len: usize) {
+        match self.conns.get_mut(&id).map(|conn| &mut conn.codec) {
+            Some(Codec::Http(http)) => http.sent(len),
+            Some(Codec::Ws(ws, _)) => ws.sent(len),
+            Some(Codec::Gone) | None => {}
+        }
+    }
+
+    /// Reports whether a connection is to be closed now.
+    pub fn is_finished(&self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get(&id) else { return true };
+        let over = match &conn.codec {
+            Codec::Http(http) => http.is_finished(),
+            Codec::Ws(ws, _) => ws.is_finished(),
+            Codec::Gone => true,
+        };
+        (over || conn.ending) && self.pending(id).is_empty()
+    }
+
+    /// Forgets a connection that is closed. Its orders stay, as they do at the real venue.
+    pub fn on_disconnect(&mut self, id: ConnId) {
+        self.conns.remove(&id);
+        let public = &mut self.public;
+        self.followers.retain(|topic, followers| {
+            followers.retain(|follower| *follower != id);
+            if followers.is_empty() {
+                public.stop(*topic);
+            }
+            !followers.is_empty()
+        });
+    }
+
+    /// Lets time pass: the crowd trades or the capture plays, requests and messages arrive, streams publish. Returns how much was done.
+    pub fn poll(&mut self, now: Nanos) -> usize {
+        let mut work = 0;
+        while self.inbox.front().is_some_and(|(due, ..)| *due <= now)
+            && let Some((_, id, inbound)) = self.inbox.pop_front()
+        {
+            self.handle(id, inbound, now);
+            work += 1;
+        }
+        if let Some(population) = &mut self.population {
+            work += population.poll(&mut self.exchange.venue, now);
+        }
+        work += self.play_capture(now);
+        self.pay_funding(now);
+        self.push_events(now);
+        let mut frames = std::mem::take(&mut self.frames);
+        self.public.poll(&self.exchange.venue, self.followers.keys().copied(), now, &mut frames);
+        work += frames.len();
+        self.fan_out(&mut frames, now);
+        self.frames = frames;
+        while self.outbox.front().is_some_and(|(due, ..)| *due <= now)
+            && let Some((_, id, outbound)) = self.outbox.pop_front()
+        {
+            self.deliver(id, outbound);
+            work += 1;
+        }
+        self.cut_idle(now);
+        work
+    }
+
+    /// Returns the venue behind the wire.
+    pub fn venue(&self) -> &Venue {
+        &self.exchange.venue
+    }
+
+    /// Reports whether a capture has been played to its end.
+    pub fn is_feed_finished(&self) -> bool {
+        self.capture.as_ref().is_some_and(Capture::is_finished)
+    }
+
+    /// Returns how many frames of the capture were sent but not understood, so that orders could not be matched against them.
+    pub fn undecoded_frames(&self) -> u64 {
+        self.capture.as_ref().map_or(0, |capture| capture.undecoded)
+    }
+
+    fn uids(&self) -> impl Iterator<Item = u64> + '_ {
+        self.exchange.users.iter().map(|user| user.uid)
+    }
+
+    fn trade_counts(&self) -> BTreeMap<String, u64> {
+        let count = |(idx, listing): (usize, &ListingConfig)| {
+            (listing.spec.symbol.to_string(), self.public.trades_count(InstrumentId(idx as u16)))
+        };
+        self.config.listings.iter().enumerate().map(count).collect()
+    }
+
+    /// Reads whole messages of a connection; returns whether there was any.
+    fn read_messages(&mut self, id: ConnId, now: Nanos) -> bool {
+        let mut any = false;
+        while let Some(conn) = self.conns.get_mut(&id)
+            && !conn.ending
+        {
+            let inbound = match &mut conn.codec {
+                Codec::Http(http) => match http.next_request() {
+                    Ok(None) => return any,
+                    Ok(Some(request)) if request.header("upgrade").is_some() => {
+                        let upgrade = request.upgrade();
+                        let stream = Stream::route(request.path());
+                        self.upgrade(id, upgrade, stream);
+                        any = true;
+                        continue;
+                    }
+                    Ok(Some(request)) => Inbound::Http(HttpRequest::new(&request)),
+                    Err(error) => {
+                        http.close_after_send();
+                        let _ = http.respond(error.status(), &[], error.to_string().as_bytes());
+                        self.counts.connections_cut += 1;
+                        conn.ending = true;
+                        return true;
+                    }
+                },
+                Codec::Ws(ws, _) => match ws.next_message() {
+                    Ok(None) => return any,
+                    Ok(Some(Message::Text(text) | Message::Binary(text))) => Inbound::Text(text.to_vec()),
+                    Ok(Some(_)) => {
+                        any = true;
+                        continue;
+                    }
+                    Err(_) => {
+                        // The codec has queued a close frame that says why.
+                        self.counts.connections_cut += 1;
+                        conn.ending = true;
+                        return true;
+                    }
+                },
+                Codec::Gone => return any,
+            };
+            any = true;
+            self.counts.messages_in += 1;
+            if self.config.uplink_ns == 0 {
+                self.handle(id, inbound, now);
+            } else {
+                self.inbox.push_back((now.saturating_add(self.config.uplink_ns), id, inbound));
+            }
+        }
+        any
+    }
+
+    fn upgrade(
+        &mut self,
+        id: ConnId,
+        upgrade: Result<crate::net::http::Upgrade, crate::net::http::HttpError>,
+        stream: Option<Stream>,
+    ) {
+        let send_bytes = self.config.send_bytes;
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Codec::Http(mut http) = std::mem::replace(&mut conn.codec, Codec::Gone) else { return };
+        let limits = WsLimits { recv_bytes: MESSAGE_BYTES_MAX, send_bytes, message_bytes_max: MESSAGE_BYTES_MAX };
+        conn.codec = match (upgrade, stream) {
+            (Ok(upgrade), Some(stream)) => Codec::Ws(http.into_ws(&upgrade, limits), stream),
+            (upgrade, _) => {
+                let status = upgrade.err().map_or(404, |error| error.status());
+                http.close_after_send();
+                let _ = http.respond(status, &[], b"");
+                conn.ending = true;
+                Codec::Http(http)
+            }
+        };
+    }
+
+    fn handle(&mut self, id: ConnId, inbound: Inbound, now: Nanos) {
+        match inbound {
+            Inbound::Text(text) => self.on_text(id, &text, now),
+            Inbound::Http(request) => {
+                let response = self.on_request(&request, now);
+                self.send(id, Outbound::Http(response), now);
+            }
+        }
+        self.push_events(now);
+    }
+
+    fn send(&mut self, id: ConnId, outbound: Outbound, now: Nanos) {
+        if self.config.downlink_ns == 0 {
+            self.deliver(id, outbound);
+        } else {
+            self.outbox.push_back((now.saturating_add(self.config.downlink_ns), id, outbound));
+        }
+    }
+
+    fn deliver(&mut self, id: ConnId, outbound: Outbound) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        self.counts.messages_out += 1;
+        let sent = match (&mut conn.codec, outbound) {
+            (Codec::Ws(ws, _), Outbound::Text(text)) => ws.send_text(text.as_bytes()),
+            (Codec::Http(http), Outbound::Http(response)) => response.send(http),
+            _ => Ok(()),
+        };
+        if matches!(sent, Err(crate::net::SendError::Full { .. })) {
+            self.cut(id);
+        }
+    }
+
+    /// Ends a connection that reads too slowly or breaks the rules.
+    fn cut(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(&id)
+            && !conn.ending
+        {
+            conn.ending = true;
+            self.counts.connections_cut += 1;
+            // What is queued cannot help a client that is this far behind.
+            conn.codec = Codec::Gone;
+        }
+    }
+
+    fn cut_idle(&mut self, now: Nanos) {
+        let idle =
+            |(id, conn): (&ConnId, &Conn)| (now.saturating_since(conn.heard) > IDLE_NS && !conn.ending).then_some(*id);
+        let idle: Vec<ConnId> = self.conns.iter().filter_map(idle).collect();
+        idle.into_iter().for_each(|id| self.cut(id));
+    }
+
+    /// Sends frames to everyone who follows their topics.
+    fn fan_out(&mut self, frames: &mut Vec<Frame>, now: Nanos) {
+        for (topic, frame) in frames.drain(..) {
+            let followers = self.followers.get(&topic).cloned().unwrap_or_default();
+            for id in followers {
+                self.send(id, Outbound::Text(frame.clone()), now);
+            }
+        }
+    }
+
+    fn play_capture(&mut self, now: Nanos) -> usize {
+        let mut frames = std::mem::take(&mut self.frames);
+        let mut played = 0;
+        while let Some(capture) = &mut self.capture
+            && played < CAPTURE_FRAMES_PER_POLL_MAX
+            && let Some((topic, raw)) = capture.next_due(&mut self.exchange.venue, now)
+        {
+            played += 1;
+            if self.followers.contains_key(&topic) {
+                frames.push((topic, raw.to_owned()));
+            }
+        }
+        self.fan_out(&mut frames, now);
+        self.frames = frames;
+        played
+    }
+
+    fn pay_funding(&mut self, now: Nanos) {
+        let due = *self.next_funding.get_or_insert_with(|| self.public.next_funding(now));
+        if due <= now {
+            for idx in 0..self.exchange.venue.instruments_len() {
+                self.exchange.venue.fund(InstrumentId(idx as u16), self.config.funding_rate, now);
+            }
+            self.next_funding = Some(self.public.next_funding(now));
+        }
+    }
+
+    /// Tells what happened at the venue: trades to the public feed, the rest to its owners.
+    fn push_events(&mut self, now: Nanos) {
+        if self.exchange.venue.events().is_empty() {
+            return;
+        }
+        let events = self.exchange.venue.events().to_vec();
+        self.exchange.venue.clear_events();
+        let mut positions: Vec<(AccountId, InstrumentId)> = Vec::new();
+        let mut wallets: Vec<AccountId> = Vec::new();
+        for event in events {
+            match event {
+                VenueEvent::Trade { instrument, px, qty, taker, at } => {
+                    if let (Some(spec), Some(market)) =
+                        (self.exchange.venue.spec(instrument), self.exchange.venue.market(instrument))
+                    {
+                        let trade = PublicTrade { instrument, px, qty, taker, seq: market.version(), at };
+                        self.public.on_trade(spec, &trade);
+                    }
+                }
+                VenueEvent::Order(order) => {
+                    let Some(spec) = self.exchange.venue.spec(order.instrument).copied() else { continue };
+                    self.push(order.account, "order", order.instrument, now, || Some(objects::order(&spec, &order)));
+                    // The venue tells the position at every change of an order, even without one of its own.
+                    if !positions.contains(&(order.account, order.instrument)) {
+                        positions.push((order.account, order.instrument));
+                    }
+                }
+                VenueEvent::Execution(execution) => {
+                    let (account, instrument) = (execution.account, execution.instrument);
+                    let Some(spec) = self.exchange.venue.spec(instrument).copied() else { continue };
+                    if execution.kind == ExecutionKind::Trade {
+                        self.push(account, "execution.fast", instrument, now, || {
+                            objects::execution_fast(&spec, &execution)
+                        });
+                    }
+                    self.push(account, "execution", instrument, now, || Some(objects::execution(&spec, &execution)));
+                    if !wallets.contains(&account) {
+                        wallets.push(account);
+                    }
+                    if !positions.contains(&(account, instrument)) {
+                        positions.push((account, instrument));
+                    }
+                }
+            }
+        }
+        for (account, instrument) in positions {
+            let object = objects::position(&self.exchange.venue, account, instrument, false, now);
+            self.push(account, "position", instrument, now, || object);
+        }
+        for account in wallets {
+            let object = objects::wallet(&self.exchange.venue, account);
+            self.push(account, "wallet", InstrumentId(0), now, || object);
+        }
+    }
+
+    /// Sends an object to every private connection of an account that follows its family.
+    fn push(
+        &mut self,
+        account: AccountId,
+        family: &'static str,
+        instrument: InstrumentId,
+        now: Nanos,
+        object: impl FnOnce() -> Option<String>,
+    ) {
+        let category = public::category_of(&self.exchange.venue, instrument).unwrap_or_default();
+        let mut to: Vec<(ConnId, String)> = Vec::new();
+        for (id, conn) in &self.conns {
+            if let Codec::Ws(_, Stream::Private { account: Some(owner), topics }) = &conn.codec
+                && *owner == account
+            {
+                let follows = |topic: &&String| {
+                    let rest = topic.strip_prefix(family);
+                    rest == Some("") || rest.and_then(|rest| rest.strip_prefix('.')) == Some(category)
+                };
+                to.extend(topics.iter().filter(follows).map(|topic| (*id, topic.clone())));
+            }
+        }
+        if to.is_empty() {
+            return;
+        }
+        let Some(object) = object() else { return };
+        for (id, topic) in to {
+            let message = json::uuid(json::MESSAGES, self.counts.messages_out);
+            let frame = Obj::new()
+                .text("id", message)
+                .text("topic", topic)
+                .raw("creationTime", now.as_millis())
+                .raw("data", json::array([&object]));
+            self.send(id, Outbound::Text(frame.done()), now);
+        }
+    }
+}
+
+/// The longest request body; a batch of 20 orders is some 5 kB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest WebSocket message; the venue allows 21,000 characters of subscription arguments.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// The venue cuts connections that were silent for ten minutes.
+const IDLE_NS: u64 = 600 * 1_000_000_000;
+
+/// Frames of a capture caught up in one call, so that a poll stays short.
+const CAPTURE_FRAMES_PER_POLL_MAX: usize = 1_000;

@@ -1,0 +1,363 @@
+//! The venue's objects as JSON: orders, executions, positions, wallets, instruments. Streams and REST share them.
+
+use super::{
+    json::{self, Obj},
+    report::{side_name, status_name},
+};
+use crate::{
+    sim::{AccountId, CancelReason, Execution, ExecutionKind, Holding, OrderKind, OrderRecord, SelfTrade, Venue},
+    types::{InstrumentId, InstrumentSpec, Money, Nanos, Product, Side, TimeInForce},
+};
+
+pub(super) fn category(product: Product) -> &'static str {
+    product.name()
+}
+
+pub(super) fn coins(spec: &InstrumentSpec) -> (&str, &str) {
+    let symbol = spec.symbol.as_str();
+    let settle =
+        ["USDT", "USDC", "USD"].into_iter().find_map(|coin| symbol.strip_suffix(coin).map(|base| (base, coin)));
+    settle.unwrap_or((symbol, SETTLE_COIN))
+}
+
+fn tif_name(tif: TimeInForce) -> &'static str {
+    match tif {
+        TimeInForce::GoodTillCancel => "GTC",
+        TimeInForce::PostOnly => "PostOnly",
+        TimeInForce::ImmediateOrCancel => "IOC",
+        TimeInForce::FillOrKill => "FOK",
+    }
+}
+
+fn kind_name(kind: OrderKind) -> &'static str {
+    match kind {
+        OrderKind::Limit => "Limit",
+        OrderKind::Market => "Market",
+    }
+}
+
+fn self_trade_name(self_trade: SelfTrade) -> &'static str {
+    match self_trade {
+        SelfTrade::None => "None",
+        SelfTrade::CancelMaker => "CancelMaker",
+        SelfTrade::CancelTaker => "CancelTaker",
+        SelfTrade::CancelBoth => "CancelBoth",
+    }
+}
+
+/// `cancelType` and `rejectReason` of an order.
+fn ending(order: &OrderRecord) -> (&'static str, &'static str) {
+    match order.cancelled {
+        None => ("UNKNOWN", "EC_NoError"),
+        Some(CancelReason::ByUser) => ("CancelByUser", "EC_PerCancelRequest"),
+        Some(CancelReason::WouldTake) => ("UNKNOWN", "EC_PostOnlyWillTakeLiquidity"),
+        Some(CancelReason::NoFullFill) => ("UNKNOWN", "EC_CancelForNoFullFill"),
+        Some(CancelReason::NoLiquidity) => ("UNKNOWN", "EC_NoImmediateQtyToFill"),
+        Some(CancelReason::SelfTrade) => ("CancelBySmp", "EC_BySelfMatch"),
+        Some(CancelReason::ReduceOnly) => ("CancelByReduceOnly", "EC_PerCancelRequest"),
+    }
+}
+
+fn average(spec: &InstrumentSpec, order: &OrderRecord) -> Option<Money> {
+    let size_pico = i128::from(order.filled.get()).checked_mul(spec.lot.pico())?;
+    let value = order.filled_value.get().checked_mul(Money::ONE.get())?;
+    value.checked_div(size_pico).map(Money::new)
+}
+
+pub(super) fn order(spec: &InstrumentSpec, order: &OrderRecord) -> String {
+    let leaves = if order.is_open() { order.unfilled() } else { Default::default() };
+    let (cancel_type, reject_reason) = ending(order);
+    let (_, coin) = coins(spec);
+    let fee_detail = if order.fees == Money::ZERO { "{}".into() } else { Obj::new().text(coin, order.fees).done() };
+    Obj::new()
+        .text("category", category(spec.product))
+        .text("symbol", spec.symbol)
+        .text("orderId", json::order_id(order.no))
+        .text("orderLinkId", order.link.as_str())
+        .text("blockTradeId", "")
+        .text("side", side_name(order.side))
+        .raw("positionIdx", 0)
+        .text("orderStatus", status_name(order.status))
+        .text("cancelType", cancel_type)
+        .text("rejectReason", reject_reason)
+        .text("timeInForce", tif_name(order.tif))
+        .text("isLeverage", "")
+        .text("price", json::px(spec, order.px))
+        .text("qty", json::qty(spec, order.qty))
+        .text("avgPrice", average(spec, order).map(|px| px.to_string()).unwrap_or_default())
+        .text("leavesQty", json::qty(spec, leaves))
+        .text("leavesValue", spec.notional(order.px, leaves))
+        .text("cumExecQty", json::qty(spec, order.filled))
+        .text("cumExecValue", order.filled_value)
+        .text("cumExecFee", order.fees)
+        .raw("cumFeeDetail", fee_detail)
+        .text("closedPnl", "0")
+        .text("feeCurrency", "")
+        .text("orderType", kind_name(order.kind))
+        .text("stopOrderType", "")
+        .text("orderIv", "")
+        .empty(&["triggerPrice", "takeProfit", "stopLoss", "tpslMode", "tpTriggerBy", "slTriggerBy"])
+        .empty(&["tpLimitPrice", "slLimitPrice", "triggerBy", "placeType", "lastPriceOnCreated", "marketUnit"])
+        .raw("triggerDirection", 0)
+        .raw("reduceOnly", order.reduce_only)
+        .raw("closeOnTrigger", false)
+        .text("createType", "CreateByUser")
+        .text("slippageToleranceType", "UNKNOWN")
+        .text("slippageTolerance", "")
+        .text("smpType", self_trade_name(order.self_trade))
+        .raw("smpGroup", 0)
+        .text("smpOrderId", "")
+        .raw("rpiTakerAccess", false)
+        .text("rpiMatchedQty", "0")
+        .text("createdTime", order.created.as_millis())
+        .text("updatedTime", order.updated.as_millis())
+        .done()
+}
+
+pub(super) fn exec_id(execution: &Execution) -> String {
+    json::uuid(json::EXECUTIONS, execution.no)
+}
+
+pub(super) fn execution(spec: &InstrumentSpec, execution: &Execution) -> String {
+    let order = execution.order.as_ref();
+    let (kind, order_type) = match (execution.kind, order) {
+        (ExecutionKind::Trade, Some(order)) => ("Trade", kind_name(order.kind)),
+        _ => ("Funding", "UNKNOWN"),
+    };
+    let leaves = order.map(|order| order.unfilled()).unwrap_or_default();
+    Obj::new()
+        .text("category", category(spec.product))
+        .text("symbol", spec.symbol)
+        .text("closedSize", json::qty(spec, execution.closed))
+        .text("execFee", execution.fee)
+        .text("execId", exec_id(execution))
+        .text("execPrice", json::px(spec, execution.px))
+        .text("execQty", json::qty(spec, execution.qty))
+        .text("execType", kind)
+        .text("execValue", execution.value)
+        .text("execPnl", execution.realised)
+        .text("feeRate", execution.fee_rate)
+        .empty(&["tradeIv", "markIv", "blockTradeId", "indexPrice", "underlyingPrice", "marketUnit"])
+        .text("markPrice", json::px(spec, execution.mark))
+        .text("leavesQty", json::qty(spec, leaves))
+        .text("orderId", order.map(|order| json::order_id(order.no)).unwrap_or_default())
+        .text("orderLinkId", order.map(|order| order.link.as_str()).unwrap_or_default())
+        .text("orderPrice", order.map(|order| json::px(spec, order.px)).unwrap_or_default())
+        .text("orderQty", order.map(|order| json::qty(spec, order.qty)).unwrap_or_default())
+        .text("orderType", order_type)
+        .text("stopOrderType", "UNKNOWN")
+        .text("side", side_name(execution.side))
+        .text("execTime", execution.at.as_millis())
+        .text("isLeverage", "0")
+        .raw("isMaker", execution.is_maker)
+        .raw("seq", execution.no)
+        .text("createType", if order.is_some() { "CreateByUser" } else { "" })
+        .raw("extraFees", "[]")
+        .text("feeCurrency", coins(spec).1)
+        .done()
+}
+
+/// The early notice of a fill; a maker's has no `orderLinkId`.
+pub(super) fn execution_fast(spec: &InstrumentSpec, execution: &Execution) -> Option<String> {
+    let order = execution.order.as_ref()?;
+    let link = if execution.is_maker { "" } else { order.link.as_str() };
+    let object = Obj::new()
+        .text("category", category(spec.product))
+        .text("symbol", spec.symbol)
+        .text("execId", exec_id(execution))
+        .text("execPrice", json::px(spec, execution.px))
+        .text("execQty", json::qty(spec, execution.qty))
+        .text("orderId", json::order_id(order.no))
+        .raw("isMaker", execution.is_maker)
+        .text("orderLinkId", link)
+        .text("side", side_name(execution.side))
+        .text("execTime", execution.at.as_millis())
+        .raw("seq", execution.no);
+    Some(object.done())
+}
+
+/// A position; REST and the stream name the entry price differently.
+pub(super) fn position(
+    venue: &Venue,
+    account: AccountId,
+    instrument: InstrumentId,
+    rest: bool,
+    now: Nanos,
+) -> Option<String> {
+    let spec = venue.spec(instrument)?;
+    let holding: &Holding = venue.account(account)?.holdings().get(instrument.idx())?;
+    let mark = venue.mark(instrument).unwrap_or_default();
+    let side = match holding.qty.get().signum() {
+        1 => side_name(Side::Bid),
+        -1 => side_name(Side::Ask),
+        _ => "",
+    };
+    let margin = holding.position_margin();
+    let object = Obj::new()
+        .raw("positionIdx", 0)
+        .raw("tradeMode", 0)
+        .raw("riskId", 1)
+        .text("riskLimitValue", "2000000")
+        .text("symbol", spec.symbol)
+        .text("side", side)
+        .text("size", json::qty(spec, holding.qty.saturating_abs()))
+        .text(if rest { "avgPrice" } else { "entryPrice" }, holding.entry_px(spec))
+        .text("leverage", leverage(holding.leverage_e2))
+        .text("breakEvenPrice", "")
+        .text("positionValue", holding.entry_value.max(holding.entry_value.saturating_neg()))
+        .text("positionBalance", "0")
+        .text("markPrice", json::px(spec, mark))
+        .text("positionIM", margin)
+        .text("positionIMByMp", margin)
+        .text("positionMM", "0")
+        .text("positionMMByMp", "0")
+        .text("takeProfit", "0")
+        .text("stopLoss", "0")
+        .text("trailingStop", "0")
+        .text("unrealisedPnl", holding.unrealised(spec, mark))
+        .text("curRealisedPnl", holding.realised)
+        .text("cumRealisedPnl", holding.realised.saturating_sub(holding.fees).saturating_sub(holding.funding))
+        .text("sessionAvgPrice", "")
+        .text("createdTime", now.as_millis())
+        .text("updatedTime", now.as_millis())
+        .text("tpslMode", "Full")
+        .text("liqPrice", "")
+        .text("bustPrice", "")
+        .text("category", category(spec.product))
+        .text("positionStatus", "Normal")
+        .raw("adlRankIndicator", 0)
+        .raw("autoAddMargin", 0)
+        .text("leverageSysUpdatedTime", "")
+        .text(if rest { "mmrSysUpdateTime" } else { "mmrSysUpdatedTime" }, "")
+        .raw("seq", venue.executions_count())
+        .raw("isReduceOnly", false);
+    Some(object.done())
+}
+
+/// Leverage in hundredths as the venue writes it.
+fn leverage(leverage_e2: u32) -> String {
+    match leverage_e2 % 100 {
+        0 => (leverage_e2 / 100).to_string(),
+        rest => format!("{}.{rest:02}", leverage_e2 / 100),
+    }
+}
+
+pub(super) fn wallet(venue: &Venue, account: AccountId) -> Option<String> {
+    let owner = venue.account(account)?;
+    let equity = venue.equity(account);
+    let margin = owner.margin();
+    let available = equity.saturating_sub(margin).max(Money::ZERO);
+    let unrealised = equity.saturating_sub(owner.balance());
+    let position_margin =
+        owner.holdings().iter().fold(Money::ZERO, |sum, holding| sum.saturating_add(holding.position_margin()));
+    let order_margin = margin.saturating_sub(position_margin).max(Money::ZERO);
+    let realised = owner.balance().saturating_sub(owner.start());
+    let coin = Obj::new()
+        .text("coin", SETTLE_COIN)
+        .text("equity", equity)
+        .text("usdValue", equity)
+        .text("walletBalance", owner.balance())
+        .text("free", "")
+        .text("locked", "0")
+        .text("spotHedgingQty", "0")
+        .text("borrowAmount", "0")
+        .text("availableToWithdraw", "")
+        .text("availableToBorrow", "")
+        .text("accruedInterest", "0")
+        .text("totalOrderIM", order_margin)
+        .text("totalPositionIM", position_margin)
+        .text("totalPositionMM", "0")
+        .text("unrealisedPnl", unrealised)
+        .text("cumRealisedPnl", realised)
+        .text("bonus", "0")
+        .raw("collateralSwitch", true)
+        .raw("marginCollateral", true)
+        .text("spotBorrow", "0");
+    let object = Obj::new()
+        .text("accountType", "UNIFIED")
+        .empty(&["accountLTV"])
+        .text("accountIMRate", "0")
+        .text("accountIMRateByMp", "0")
+        .text("accountMMRate", "0")
+        .text("accountMMRateByMp", "0")
+        .text("totalEquity", equity)
+        .text("totalWalletBalance", owner.balance())
+        .text("totalMarginBalance", equity)
+        .text("totalAvailableBalance", available)
+        .text("totalPerpUPL", unrealised)
+        .text("totalInitialMargin", margin)
+        .text("totalInitialMarginByMp", margin)
+        .text("totalMaintenanceMargin", "0")
+        .text("totalMaintenanceMarginByMp", "0")
+        .raw("coin", json::array([coin.done()]));
+    Some(object.done())
+}
+
+pub(super) fn instrument(id: InstrumentId, spec: &InstrumentSpec, funding_minutes: u64) -> String {
+    let (base, quote) = coins(spec);
+    let object = Obj::new().text("symbol", spec.symbol).raw("symbolId", id.0 + 1);
+    let price = Obj::new();
+    let price = if spec.product == Product::Spot {
+        price
+    } else {
+        price.text("minPrice", spec.tick).text("maxPrice", "1999999.80")
+    };
+    let price = price.text("tickSize", spec.tick).done();
+    if spec.product == Product::Spot {
+        let lot = Obj::new()
+            .text("basePrecision", spec.lot)
+            .text("quotePrecision", "0.00000001")
+            .text("minOrderQty", json::qty(spec, spec.min_qty))
+            .text("maxOrderQty", json::qty(spec, spec.max_qty))
+            .text("minOrderAmt", spec.min_notional)
+            .text("maxLimitOrderQty", json::qty(spec, spec.max_qty))
+            .text("maxMarketOrderQty", json::qty(spec, spec.max_qty))
+            .text("postOnlyMaxLimitOrderSize", json::qty(spec, spec.max_qty));
+        return object
+            .text("baseCoin", base)
+            .text("quoteCoin", quote)
+            .text("innovation", "0")
+            .text("status", "Trading")
+            .text("marginTrading", "none")
+            .text("stTag", "0")
+            .raw("lotSizeFilter", lot.done())
+            .raw("priceFilter", price)
+            .raw("riskParameters", r#"{"priceLimitRatioX":"0.01","priceLimitRatioY":"0.02"}"#)
+            .done();
+    }
+    let lot = Obj::new()
+        .text("maxOrderQty", json::qty(spec, spec.max_qty))
+        .text("minOrderQty", json::qty(spec, spec.min_qty))
+        .text("qtyStep", spec.lot)
+        .text("postOnlyMaxOrderQty", json::qty(spec, spec.max_qty))
+        .text("maxMktOrderQty", json::qty(spec, spec.max_qty))
+        .text("minNotionalValue", spec.min_notional);
+    let most = leverage(spec.max_leverage_e2);
+    let leverage = Obj::new().text("minLeverage", "1").text("maxLeverage", most).text("leverageStep", "0.01");
+    object
+        .text("contractType", if spec.product == Product::Linear { "LinearPerpetual" } else { "InversePerpetual" })
+        .text("status", "Trading")
+        .text("baseCoin", base)
+        .text("quoteCoin", quote)
+        .text("launchTime", "1585526400000")
+        .text("deliveryTime", "0")
+        .text("deliveryFeeRate", "")
+        .text("priceScale", spec.tick.decimals())
+        .raw("leverageFilter", leverage.done())
+        .raw("priceFilter", price)
+        .raw("lotSizeFilter", lot.done())
+        .raw("unifiedMarginTrade", true)
+        .raw("fundingInterval", funding_minutes)
+        .text("settleCoin", quote)
+        .text("copyTrading", "both")
+        .text("upperFundingRate", "0.00375")
+        .text("lowerFundingRate", "-0.00375")
+        .raw("isPreListing", false)
+        .raw("preListingInfo", "null")
+        .raw("riskParameters", r#"{"priceLimitRatioX":"0.01","priceLimitRatioY":"0.02"}"#)
+        .text("symbolType", "")
+        .done()
+}
+
+/// The one currency that simulated accounts hold.
+pub(super) const SETTLE_COIN: &str = "USDT";
