@@ -4,14 +4,14 @@
 //! missing file is a line `SKIPPED` on the error output.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use tercel::types::{
-    BookKind, BookState, Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Nanos, Product, Step, Symbol,
-    Top, TopCheck, VenueId,
+use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
+use tercel::journal::{
+    Capture, CaptureError, CaptureMeta, CaptureReader, Frame, Inference, infer_named, load, side_snapshots,
 };
-use tercel::venue::{Arrival, FeedConfig, FrameKind, Ignored, MarketFeed, WireError};
+use tercel::types::{BookKind, BookState, Event, InstrumentId, InstrumentTable, Level, Nanos, Top, TopCheck, VenueId};
+use tercel::venue::{Arrival, FeedConfig, FrameKind, Ignored, MarketFeed};
 
 fn folder() -> PathBuf {
     match std::env::var_os("TERCEL_CAPTURES") {
@@ -20,21 +20,14 @@ fn folder() -> PathBuf {
     }
 }
 
-/// The lines of a capture, or nothing with a loud word.
-fn lines(name: &str) -> Option<Vec<(u64, Vec<u8>)>> {
+/// The capture's path, or nothing with a loud word.
+fn find(name: &str) -> Option<PathBuf> {
     let path = folder().join(format!("{name}.jsonl.gz"));
-    let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("SKIPPED: {name}: no such capture in {}", folder().display());
-        return None;
-    };
-    let mut out = Vec::new();
-    for line in BufReader::new(flate2::read::MultiGzDecoder::new(file)).split(b'\n') {
-        let line = line.unwrap();
-        let tab = line.iter().position(|&byte| byte == b'\t').unwrap();
-        let recv = std::str::from_utf8(&line[..tab]).unwrap().parse().unwrap();
-        out.push((recv, line[tab + 1..].to_vec()));
+    if path.exists() {
+        return Some(path);
     }
-    Some(out)
+    eprintln!("SKIPPED: {name}: no such capture in {}", folder().display());
+    None
 }
 
 /// The reference: a book that nobody could get wrong.
@@ -160,43 +153,59 @@ struct Run {
     trades: u64,
     tickers: u64,
     states: Vec<BookState>,
-    errors: Vec<(usize, WireError)>,
+    table: InstrumentTable,
 }
 
-/// Plays the main file with its side snapshots merged in by time.
-fn run(venue: VenueId, config: FeedConfig, name: &str, instruments: &[(&str, &str, &str)]) -> Option<Run> {
-    let step = |text: &str| Step::from_text(text.as_bytes()).unwrap();
-    let specs = instruments.iter().map(|(symbol, tick, lot)| {
-        let symbol = Symbol::new(symbol.as_bytes()).unwrap();
-        InstrumentSpec::new(venue, symbol, Product::Linear, step(tick), step(lot)).unwrap()
-    });
-    let table = InstrumentTable::new(specs.collect()).unwrap();
-    let main = lines(name)?;
-    let mut input: Vec<(u64, Option<InstrumentId>, Vec<u8>)> =
-        main.into_iter().map(|(recv, message)| (recv, None, message)).collect();
-    for (id, spec) in table.iter() {
-        let side = format!("{name}.snapshot-{}", spec.symbol.as_str().to_lowercase());
-        if folder().join(format!("{side}.jsonl.gz")).exists() {
-            input.extend(lines(&side)?.into_iter().map(|(recv, message)| (recv, Some(id), message)));
+/// What every message shows, those of the snapshots beside the capture included.
+fn infer_file(path: &Path) -> Inference {
+    let mut readers = vec![(CaptureReader::open(path).unwrap(), None)];
+    let sides = side_snapshots(path).into_iter();
+    readers.extend(sides.map(|(path, symbol)| (CaptureReader::open(&path).unwrap(), Some(symbol))));
+    infer_named(|look| -> Result<bool, CaptureError> {
+        while let Some((reader, symbol)) = readers.first_mut() {
+            if let Some((recv, message)) = reader.next_line()? {
+                look(recv, message, symbol.as_deref());
+                return Ok(true);
+            }
+            readers.remove(0);
         }
-    }
-    if input.iter().any(|(_, side, _)| side.is_some()) {
-        input.sort_by_key(|(recv, side, _)| (*recv, side.is_some()));
-    }
+        Ok(false)
+    })
+    .unwrap()
+}
+
+/// Plays a capture with the snapshots beside it, under the sidecar that is inferred from it.
+fn run(config: FeedConfig, name: &str) -> Option<Run> {
+    let path = find(name)?;
+    let inferred = infer_file(&path);
+    // The folder says what the file is: `binance-usdm/…`, `bybit/…`.
+    assert_eq!(Some(inferred.meta.venue.as_str()), name.split('/').next(), "{:?}", inferred.guesses);
+    let capture = load(&[path], inferred.meta.clock).unwrap();
+    assert_eq!(inferred.messages, capture.len() as u64);
+    let run = play(name, &inferred.meta, config, (0..capture.len()).filter_map(|idx| capture.get(idx)));
+    eprintln!("ran {name}: {} messages", capture.len());
+    Some(run)
+}
+
+/// Plays messages and checks what holds for every good capture.
+fn play<'a>(name: &str, sidecar: &CaptureMeta, config: FeedConfig, messages: impl Iterator<Item = Frame<'a>>) -> Run {
+    let (venue, table) = (sidecar.venue().unwrap(), sidecar.table().unwrap());
     let mut run = Run {
         feed: MarketFeed::new(venue, &table, config).unwrap(),
         books: table.iter().map(|(_, spec)| (spec.symbol.to_string(), Checked::default())).collect(),
         trades: 0,
         tickers: 0,
         states: Vec::new(),
-        errors: Vec::new(),
+        table: table.clone(),
     };
     let mut pair = tercel::venue::fuzz::Pair::new(venue, &table);
-    for (idx, (recv, side, message)) in input.iter().enumerate() {
+    let mut count = 0;
+    for (idx, message) in messages.enumerate() {
+        let side = message.symbol.map(|symbol| table.find(venue, symbol.as_bytes()).unwrap());
         let owner = side.or((table.len() == 1).then_some(InstrumentId(0)));
-        let verdict = pair.compare(message, owner);
+        let verdict = pair.compare(message.message, owner);
         assert!(verdict.is_quick && verdict.is_general, "{name}: message {idx}: {verdict:?}");
-        let arrival = Arrival { recv: Nanos::new(*recv), framed_ns: 0 };
+        let arrival = Arrival { recv: message.at, framed_ns: 0 };
         let Run { feed, books, trades, tickers, states, .. } = &mut run;
         let mut sink = |event: &Event<'_>| {
             match event {
@@ -206,19 +215,19 @@ fn run(venue: VenueId, config: FeedConfig, name: &str, instruments: &[(&str, &st
                 _ => {}
             }
             let spec = table.get(event.meta().instrument).unwrap();
-            assert_eq!(event.meta().recv.get(), *recv);
+            assert_eq!(event.meta().recv, message.at);
             books.get_mut(spec.symbol.as_str()).unwrap().take(event);
         };
         let result = match side {
-            Some(id) => feed.on_snapshot(*id, message, arrival, &mut sink),
-            None => feed.on_frame(message, arrival, || 0, &mut sink),
+            Some(id) => feed.on_snapshot(id, message.message, arrival, &mut sink),
+            None => feed.on_frame(message.message, arrival, || 0, &mut sink),
         };
         match result {
             Ok(FrameKind::Unknown | FrameKind::UnknownSymbol) => {
-                panic!("{name}: message {idx} is not explained: {}", String::from_utf8_lossy(message))
+                panic!("{name}: message {idx} is not explained: {}", String::from_utf8_lossy(message.message))
             }
-            Ok(_) => {}
-            Err(error) => run.errors.push((idx, error)),
+            Ok(_) => count += 1,
+            Err(error) => panic!("{name}: message {idx}: {error}: {}", String::from_utf8_lossy(message.message)),
         }
     }
     for checked in run.books.values_mut() {
@@ -226,19 +235,16 @@ fn run(venue: VenueId, config: FeedConfig, name: &str, instruments: &[(&str, &st
     }
     let counters = run.feed.counters();
     assert_eq!(counters.accounted(), counters.messages, "{name}");
-    assert_eq!(run.errors, [], "{name}");
     assert_eq!(counters.gaps, 0, "{name}");
-    assert_eq!(counters.messages, input.len() as u64, "{name}");
+    assert_eq!(counters.messages, count, "{name}");
     assert_eq!(counters.general_path, 0, "{name}: the scanner takes every captured message");
-    eprintln!("ran {name}: {} messages", input.len());
-    Some(run)
+    run
 }
 
 /// What the README lists for a one-symbol Binance capture.
 struct Listed {
-    venue: VenueId,
     name: &'static str,
-    symbol: (&'static str, &'static str, &'static str),
+    symbol: &'static str,
     messages: u64,
     depth: u64,
     tops: u64,
@@ -252,9 +258,9 @@ struct Listed {
 
 fn check_listed(listed: &Listed) {
     let config = FeedConfig { assume_empty: listed.assume_empty, ..FeedConfig::default() };
-    let Some(run) = run(listed.venue, config, listed.name, &[listed.symbol]) else { return };
+    let Some(run) = run(config, listed.name) else { return };
     let counters = run.feed.counters();
-    let checked = &run.books[listed.symbol.0];
+    let checked = &run.books[listed.symbol];
     let has_snapshot = u64::from(!listed.assume_empty);
     assert_eq!(counters.messages, listed.messages);
     assert_eq!(counters.books, listed.depth + has_snapshot);
@@ -268,23 +274,19 @@ fn check_listed(listed: &Listed) {
     assert_eq!(checked.unequal, listed.unequal);
     assert!(checked.equal >= listed.equal, "{} of {}", checked.equal, listed.equal);
     if let Some((bid_px, bid_qty, ask_px, ask_qty, bids, asks)) = listed.best {
-        let (tick, lot) = (step(listed.symbol.1), step(listed.symbol.2));
+        let (_, spec) = run.table.iter().next().unwrap();
+        let (tick, lot) = (spec.tick, spec.lot);
         let side = |px: &str, qty: &str| Some((tick.parse(px.as_bytes()).unwrap(), lot.parse(qty.as_bytes()).unwrap()));
         assert_eq!(checked.book.best(), (side(bid_px, bid_qty), side(ask_px, ask_qty)));
         assert_eq!((checked.book.bids.len(), checked.book.asks.len()), (bids, asks));
     }
 }
 
-fn step(text: &str) -> Step {
-    Step::from_text(text.as_bytes()).unwrap()
-}
-
 #[test]
 fn binance_usdm_btcusdt_2024() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_USDM,
         name: "binance-usdm/20240808-btcusdt",
-        symbol: ("BTCUSDT", "0.10", "0.001"),
+        symbol: "BTCUSDT",
         messages: 93_954,
         depth: 6_551,
         tops: 66_089,
@@ -300,9 +302,8 @@ fn binance_usdm_btcusdt_2024() {
 #[test]
 fn binance_usdm_ethusdt_2024() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_USDM,
         name: "binance-usdm/20240808-ethusdt",
-        symbol: ("ETHUSDT", "0.01", "0.001"),
+        symbol: "ETHUSDT",
         messages: 74_655,
         depth: 6_586,
         tops: 53_992,
@@ -318,9 +319,8 @@ fn binance_usdm_ethusdt_2024() {
 #[test]
 fn binance_usdm_btcusdt_2023() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_USDM,
         name: "binance-usdm/20230404-btcusdt",
-        symbol: ("BTCUSDT", "0.10", "0.001"),
+        symbol: "BTCUSDT",
         messages: 73_765,
         depth: 16_110,
         tops: 44_205,
@@ -336,9 +336,8 @@ fn binance_usdm_btcusdt_2023() {
 #[test]
 fn binance_coinm_btcusd_2024() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_COINM,
         name: "binance-coinm/20240808-btcusd_perp",
-        symbol: ("BTCUSD_PERP", "0.1", "1"),
+        symbol: "BTCUSD_PERP",
         messages: 98_386,
         depth: 44_795,
         tops: 48_355,
@@ -354,9 +353,8 @@ fn binance_coinm_btcusd_2024() {
 #[test]
 fn binance_spot_btcusdt_2024() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_SPOT,
         name: "binance-spot/20240808-btcusdt",
-        symbol: ("BTCUSDT", "0.01", "0.00000001"),
+        symbol: "BTCUSDT",
         messages: 99_574,
         depth: 6_495,
         tops: 73_174,
@@ -372,9 +370,8 @@ fn binance_spot_btcusdt_2024() {
 #[test]
 fn binance_spot_nexousdt_34_hours() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_SPOT,
         name: "binance-spot/20240723-nexousdt-34h",
-        symbol: ("NEXOUSDT", "0.001", "0.01"),
+        symbol: "NEXOUSDT",
         messages: 166_840,
         depth: 99_030,
         tops: 48_992,
@@ -390,9 +387,8 @@ fn binance_spot_nexousdt_34_hours() {
 #[test]
 fn binance_spot_without_a_snapshot_from_an_empty_book() {
     check_listed(&Listed {
-        venue: VenueId::BINANCE_SPOT,
         name: "binance-spot/20230405-btcusdt-nosnapshot",
-        symbol: ("BTCUSDT", "0.01", "0.00000001"),
+        symbol: "BTCUSDT",
         messages: 15_088,
         depth: 3_929,
         tops: 8_015,
@@ -407,32 +403,14 @@ fn binance_spot_without_a_snapshot_from_an_empty_book() {
 
 #[test]
 fn binance_many_symbols_with_snapshots_beside() {
-    let usdm = [
-        ("SUSHIUSDT", "0.0001", "1"),
-        ("AKROUSDT", "0.00001", "1"),
-        ("KEEPUSDT", "0.0001", "1"),
-        ("CTKUSDT", "0.00001", "1"),
+    let cases: [(&str, u64, u64, u64, u64); 2] = [
+        ("binance-usdm/20210722-4sym-100ms", 4, 1_535, 744, 0),
+        ("binance-coinm/20210722-10sym-100ms", 10, 4_371, 1_785, 3),
     ];
-    let coinm = [
-        ("BCHUSD_PERP", "0.01", "1"),
-        ("LINKUSD_PERP", "0.001", "1"),
-        ("ETCUSD_PERP", "0.001", "1"),
-        ("XRPUSD_PERP", "0.0001", "1"),
-        ("TRXUSD_PERP", "0.00001", "1"),
-        ("EOSUSD_PERP", "0.001", "1"),
-        ("BCHUSD_210924", "0.01", "1"),
-        ("ETHUSD_210924", "0.01", "1"),
-        ("BTCUSD_211231", "0.1", "1"),
-        ("LINKUSD_211231", "0.001", "1"),
-    ];
-    let cases: [(VenueId, &str, &[_], u64, u64, u64); 2] = [
-        (VenueId::BINANCE_USDM, "binance-usdm/20210722-4sym-100ms", &usdm, 1_535, 744, 0),
-        (VenueId::BINANCE_COINM, "binance-coinm/20210722-10sym-100ms", &coinm, 4_371, 1_785, 3),
-    ];
-    for (venue, name, instruments, messages, equal, unequal) in cases {
-        let Some(run) = run(venue, FeedConfig::default(), name, instruments) else { continue };
+    for (name, snapshots, messages, equal, unequal) in cases {
+        let Some(run) = run(FeedConfig::default(), name) else { continue };
         let counters = run.feed.counters();
-        assert_eq!(counters.messages, messages + instruments.len() as u64);
+        assert_eq!(counters.messages, messages + snapshots);
         assert!(counters.ignored[Ignored::Kline as usize] > 30);
         let sum = |part: fn(&Checked) -> u64| run.books.values().map(part).sum::<u64>();
         let found = (sum(|c| c.equal), sum(|c| c.unequal));
@@ -445,34 +423,26 @@ fn binance_many_symbols_with_snapshots_beside() {
 
 #[test]
 fn binance_short_files() {
-    let btc = ("BTCUSDT", "0.10", "0.001");
     let name = "binance-usdm/20260928-btcusdt-depth-burst";
-    if let Some(run) = run(VenueId::BINANCE_USDM, FeedConfig::default(), name, &[btc]) {
+    if let Some(run) = self::run(FeedConfig::default(), name) {
         assert_eq!(run.feed.counters().books, 3);
         assert_eq!(run.states, [BookState::Syncing]);
     }
     let empty = FeedConfig { assume_empty: true, ..FeedConfig::default() };
-    if let Some(run) = self::run(VenueId::BINANCE_USDM, empty, name, &[btc]) {
+    if let Some(run) = self::run(empty, name) {
         assert_eq!(run.states, [BookState::Live]);
         assert_eq!((run.books["BTCUSDT"].deltas, run.books["BTCUSDT"].last_seq), (3, 11_673_992_072_160));
     }
     let name = "binance-usdm/20260930-btc-eth-markprice";
-    let both = [btc, ("ETHUSDT", "0.01", "0.001")];
-    if let Some(run) = self::run(VenueId::BINANCE_USDM, FeedConfig::default(), name, &both) {
+    if let Some(run) = self::run(FeedConfig::default(), name) {
         assert_eq!((run.tickers, run.feed.counters().tickers), (20, 20));
     }
 }
 
 #[test]
 fn bybit_four_symbols_depth_200() {
-    let four = [
-        ("BTCUSDT", "0.10", "0.001"),
-        ("ETHUSDT", "0.01", "0.01"),
-        ("SOLUSDT", "0.010", "0.1"),
-        ("DOGEUSDT", "0.00001", "1"),
-    ];
     let name = "bybit/linear-20260809-4sym-ob200";
-    let Some(run) = run(VenueId::BYBIT, FeedConfig::default(), name, &four) else { return };
+    let Some(run) = run(FeedConfig::default(), name) else { return };
     let counters = run.feed.counters();
     assert_eq!(counters.messages, 2_546);
     assert_eq!(counters.books, 4 + 1_594);
@@ -493,13 +463,7 @@ fn bybit_four_symbols_depth_200() {
 
 #[test]
 fn bybit_depth_1_alone_is_the_book() {
-    let four = [
-        ("BANDUSDT", "0.0001", "0.1"),
-        ("RADUSDT", "0.0001", "0.1"),
-        ("SNTUSDT", "0.00001", "10"),
-        ("AIOZUSDT", "0.0001", "1"),
-    ];
-    let Some(run) = run(VenueId::BYBIT, FeedConfig::default(), "bybit/linear-20250613-4sym-ob1", &four) else { return };
+    let Some(run) = run(FeedConfig::default(), "bybit/linear-20250613-4sym-ob1") else { return };
     let counters = run.feed.counters();
     assert_eq!((counters.messages, counters.books), (202, 198));
     assert_eq!(counters.ignored[Ignored::Ack as usize], 4);
@@ -508,9 +472,8 @@ fn bybit_depth_1_alone_is_the_book() {
 
 #[test]
 fn bybit_archive_depth_500() {
-    let xrp = [("XRPUSDT", "0.0001", "1")];
     let name = "bybit/linear-20241201-xrpusdt-ob500-archive";
-    let Some(run) = run(VenueId::BYBIT, FeedConfig::default(), name, &xrp) else { return };
+    let Some(run) = run(FeedConfig::default(), name) else { return };
     let checked = &run.books["XRPUSDT"];
     assert_eq!((run.feed.counters().messages, checked.snapshots, checked.deltas), (50, 1, 49));
     assert_eq!((checked.first_seq, checked.last_seq), (20_254_870, 20_254_918));
@@ -519,8 +482,7 @@ fn bybit_archive_depth_500() {
 
 #[test]
 fn bybit_tickers_merge() {
-    let both = [("BTCUSDT", "0.10", "0.001"), ("ETHUSDT", "0.01", "0.01")];
-    let Some(run) = run(VenueId::BYBIT, FeedConfig::default(), "bybit/linear-20260930-btc-eth-tickers", &both) else {
+    let Some(run) = run(FeedConfig::default(), "bybit/linear-20260930-btc-eth-tickers") else {
         return;
     };
     assert_eq!((run.feed.counters().messages, run.feed.counters().tickers), (964, 435 + 528));
@@ -528,13 +490,47 @@ fn bybit_tickers_merge() {
 
 #[test]
 fn bybit_spot_depth_1_checks_depth_50() {
-    let btc = [("BTCUSDT", "0.1", "0.000001")];
     let name = "bybit/spot-testnet-20260913-btcusdt-ob50-ob1";
-    let Some(run) = run(VenueId::BYBIT, FeedConfig::default(), name, &btc) else { return };
+    let Some(run) = run(FeedConfig::default(), name) else { return };
     let counters = run.feed.counters();
     let checked = &run.books["BTCUSDT"];
     assert_eq!((counters.messages, counters.books, counters.tops, counters.trade_messages), (43, 19, 14, 7));
     assert_eq!(counters.ignored[Ignored::ErrorReply as usize], 1);
     assert_eq!(counters.ignored[Ignored::Pong as usize], 1);
     assert_eq!((checked.equal, checked.unequal, checked.last_seq), (13, 0, 3_734_376));
+}
+
+/// The same checks where no real capture is.
+#[test]
+fn generated_captures_of_every_dialect() {
+    for venue in [VenueId::BYBIT, VenueId::BINANCE_USDM, VenueId::BINANCE_COINM, VenueId::BINANCE_SPOT] {
+        for seed in 0..4 {
+            let config = SyntheticConfig::new(venue, seed);
+            let made = generate(&config);
+            assert_eq!(made.lines, generate(&config).lines);
+            let name = format!("generated {} {seed}", venue.name());
+            let mut capture = Capture::default();
+            for (recv, message) in &made.lines {
+                capture.push(Nanos::new(*recv), message);
+            }
+            let owner =
+                |idx: usize| made.snapshots.iter().find(|(at, _)| *at == idx).map(|(_, symbol)| symbol.as_str());
+            let messages = (0..capture.len())
+                .filter_map(|idx| capture.get(idx).map(|frame| Frame { symbol: owner(idx), ..frame }));
+            let run = play(&name, &sidecar(&config), FeedConfig::default(), messages);
+            let counters = run.feed.counters();
+            assert_eq!(counters.books, made.depth_events + made.snapshots.len() as u64, "{name}");
+            assert_eq!((counters.trades, counters.tops), (made.trades, made.tops), "{name}");
+            for book in &made.books {
+                let checked = &run.books[&book.symbol];
+                assert!(checked.is_live, "{name}");
+                assert_eq!(checked.book.best(), (book.bid, book.ask), "{name}");
+                assert!(checked.equal > 100 && checked.unequal == 0, "{name}: {} {}", checked.equal, checked.unequal);
+                if venue == VenueId::BYBIT {
+                    assert_eq!(checked.book.bids.len(), book.bid_levels);
+                    assert_eq!(checked.book.asks.len(), book.ask_levels);
+                }
+            }
+        }
+    }
 }

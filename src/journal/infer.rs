@@ -227,12 +227,23 @@ struct Votes {
     spot: u64,
 }
 
-/// Looks at every message of a capture. `name` helps where the messages cannot tell: a snapshot without symbol.
+/// Looks at every message of a capture.
 ///
 /// # Errors
 /// Whatever `next` says, and a sentence if no message is of a known venue.
 pub fn infer<E: fmt::Display>(
     mut next: impl FnMut(&mut dyn FnMut(u64, &[u8])) -> Result<bool, E>,
+) -> Result<Inference, String> {
+    infer_named(|look| next(&mut |recv, message| look(recv, message, None)))
+}
+
+/// As [`infer`]; each message may come with the symbol of a snapshot that names none, as the files beside a capture of
+/// many symbols tell it. Without it that snapshot's finer prices would be missed.
+///
+/// # Errors
+/// As [`infer`].
+pub fn infer_named<E: fmt::Display>(
+    mut next: impl FnMut(&mut dyn FnMut(u64, &[u8], Option<&str>)) -> Result<bool, E>,
 ) -> Result<Inference, String> {
     let mut votes = Votes::default();
     let mut decimals: BTreeMap<String, Decimals> = BTreeMap::new();
@@ -241,7 +252,7 @@ pub fn infer<E: fmt::Display>(
     // A snapshot without symbol belongs to the one symbol there is.
     let mut nameless = Decimals::default();
     loop {
-        let mut look = |recv: u64, message: &[u8]| {
+        let mut look = |recv: u64, message: &[u8], symbol: Option<&str>| {
             messages += 1;
             times.0 = times.0.or(Some(recv).filter(|&t| t != 0));
             times.1 |= recv == 0;
@@ -249,8 +260,13 @@ pub fn infer<E: fmt::Display>(
                 unreadable += 1;
                 return;
             };
+            let mut bare = Decimals::default();
             for part in &parts {
-                look_at(part, &mut votes, &mut decimals, &mut nameless);
+                look_at(part, &mut votes, &mut decimals, &mut bare);
+            }
+            match symbol {
+                Some(symbol) if bare.seen => decimals.entry(symbol.to_owned()).or_default().merge(bare),
+                _ => nameless.merge(bare),
             }
         };
         if !next(&mut look).map_err(|e| e.to_string())? {

@@ -7,9 +7,10 @@ mod infer;
 mod load;
 mod log;
 mod meta;
+pub mod synthetic;
 
 pub use capture::{CaptureError, CaptureReader, CaptureWriter};
-pub use infer::{Inference, infer};
+pub use infer::{Inference, infer, infer_named};
 pub use load::{Capture, Frame, LoadError, load, side_snapshots};
 pub use log::{JournalError, JournalReader, JournalWriter};
 pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};

@@ -65,6 +65,12 @@ pub enum WireError {
         /// Trades allowed.
         allowed: u32,
     },
+    /// More orders, executions or positions than one message may hold.
+    #[error("more than {allowed} items")]
+    TooManyItems {
+        /// Items allowed.
+        allowed: u32,
+    },
     /// A message longer than any that the venue sends.
     #[error("message of {found} bytes, {allowed} allowed")]
     TooLong {

@@ -93,6 +93,11 @@ pub fn fuzz_binance_market(data: &[u8]) {
     }
 }
 
+/// Runs the decoder of Bybit's private and order-entry messages over `data`, one message a line.
+pub fn fuzz_bybit_private(data: &[u8]) {
+    bybit::private::fuzz(&table(VenueId::BYBIT), data);
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -112,7 +117,7 @@ mod tests {
             })
             .filter(|line| !line.is_empty())
             .collect();
-        assert!(messages.len() > 10);
+        assert!(messages.len() > 5);
         messages
     }
 
@@ -177,6 +182,13 @@ mod tests {
     }
 
     #[test]
+    fn private_messages_mean_the_same_to_both_sources() {
+        for message in corpus("bybit-private") {
+            fuzz_bybit_private(&message);
+        }
+    }
+
+    #[test]
     fn every_prefix_of_the_corpus_is_refused() {
         let table = table(VenueId::BYBIT);
         let mut pair = Pair::new(VenueId::BYBIT, &table);
@@ -197,6 +209,7 @@ mod tests {
         ) {
             fuzz_bybit_market(&damaged(pick.get(&corpus("bybit")).clone(), &damages));
             fuzz_binance_market(&damaged(pick.get(&corpus("binance")).clone(), &damages));
+            fuzz_bybit_private(&damaged(pick.get(&corpus("bybit-private")).clone(), &damages));
         }
     }
 }

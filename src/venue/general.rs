@@ -125,6 +125,14 @@ impl<'a> Source<'a> for Walk<'_, 'a> {
         }
     }
 
+    fn int(&mut self) -> Result<i64, WireError> {
+        match self.next()? {
+            Node::Static(StaticNode::I64(value)) if value > i64::MIN => Ok(value),
+            Node::Static(StaticNode::U64(value)) => i64::try_from(value).map_err(|_| WireError::OutOfRange),
+            _ => Err(WireError::WrongType),
+        }
+    }
+
     fn flag(&mut self) -> Result<bool, WireError> {
         match self.next()? {
             Node::Static(StaticNode::Bool(value)) => Ok(value),

@@ -429,6 +429,19 @@ impl<'a> Source<'a> for Scanner<'a> {
         self.whole(value)
     }
 
+    fn int(&mut self) -> Result<i64, WireError> {
+        let is_negative = self.token() == Some(b'-');
+        if is_negative {
+            self.pos += 1;
+            // No white space between sign and digits.
+            if !matches!(self.at(self.pos), Some(b'0'..=b'9')) {
+                return Err(self.wrong());
+            }
+        }
+        let value = i64::try_from(self.uint()?).map_err(|_| WireError::OutOfRange)?;
+        Ok(if is_negative { -value } else { value })
+    }
+
     fn flag(&mut self) -> Result<bool, WireError> {
         match self.token() {
             Some(b't') => self.skip_word(b"true").map(|()| true),

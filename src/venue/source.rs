@@ -28,6 +28,8 @@ pub(crate) trait Source<'a>: Copy {
     fn text(&mut self) -> Result<&'a [u8], WireError>;
     /// Takes a whole number that is not negative.
     fn uint(&mut self) -> Result<u64, WireError>;
+    /// Takes a whole number.
+    fn int(&mut self) -> Result<i64, WireError>;
     /// Takes `true` or `false`.
     fn flag(&mut self) -> Result<bool, WireError>;
     /// Takes a text that holds a decimal, as a count of steps.

@@ -1,7 +1,18 @@
 //! Bybit v5.
+//!
+//! `market` and `feed` read the public streams; `encode`, `sign` and `private` are order entry and what comes back;
+//! `rest` asks the slow questions on a shell thread. Rate budgets are spent by the core: see `risk`.
 
+pub mod codes;
+pub mod encode;
 mod feed;
 mod market;
+pub mod private;
+pub mod rest;
+pub mod sign;
 
+pub use encode::{EncodeError, LinkId, ORDER_BYTES_MAX, OrderEncoder, ReqId};
 pub use feed::MarketFeed;
 pub use market::Pair;
+pub use private::{PrivateCounters, PrivateDecoder, PrivateKind};
+pub use sign::{Secret, Signer};

@@ -1,0 +1,672 @@
+//! The slow requests: what a client asks before it trades, and when an outcome is in doubt.
+//!
+//! Thread: shell. Allocates: yes. Blocks: up to the time-out of each request. Clock: times are arguments.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+
+use super::encode::LinkId;
+use super::private::PrivateDecoder;
+use super::sign::{Secret, Signer};
+use crate::types::{
+    Balance, Fill, InstrumentSpec, Lots, Money, Nanos, OrderUpdate, Position, Product, Step, Symbol, VenueId,
+};
+use crate::venue::WireError;
+
+/// Most pages that one list is read to: 1,000 instruments or 50 orders a page are far fewer.
+const PAGES_MAX: usize = 200;
+
+/// Longest answer that is read: a page of 1,000 instruments has about 1 MB.
+const BODY_BYTES_MAX: u64 = 32 << 20;
+
+/// How to reach the venue.
+#[derive(Clone, Debug)]
+pub struct RestConfig {
+    /// `https://api.bybit.com`, or `http://` on this machine.
+    pub base_url: String,
+    /// The account's key, if it is to be asked about.
+    pub api_key: String,
+    /// The key's secret.
+    pub secret: Option<Secret>,
+    /// How old a request may be when the venue gets it.
+    pub recv_window_ms: u32,
+    /// Certificates to trust beside the system's, as PEM.
+    pub extra_ca_pem: Option<Vec<u8>>,
+    /// For one request, all in all.
+    pub timeout: Duration,
+}
+
+impl RestConfig {
+    /// Public requests alone, five seconds each.
+    pub fn new(base_url: &str) -> Self {
+        Self {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            api_key: String::new(),
+            secret: None,
+            recv_window_ms: 5_000,
+            extra_ca_pem: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The base URL is neither `https://` nor `http://` on this machine.
+    #[error("base url: found `{found}`, https:// is allowed, and http:// on this machine")]
+    BadUrl {
+        /// What was found.
+        found: String,
+    },
+    /// A certificate cannot be read.
+    #[error("extra certificate: {found}")]
+    BadCertificate {
+        /// What is wrong with it.
+        found: String,
+    },
+    /// The request needs a key and a secret.
+    #[error("no key: {path} is a private request")]
+    NoKey {
+        /// Path of the request.
+        path: &'static str,
+    },
+    /// No answer: the outcome of a request that changes something is unknown.
+    #[error("{path}: {found}")]
+    Transport {
+        /// Path of the request.
+        path: &'static str,
+        /// What happened.
+        found: String,
+    },
+    /// An HTTP status other than 200.
+    #[error("{path}: http status {status}")]
+    Status {
+        /// Path of the request.
+        path: &'static str,
+        /// The status.
+        status: u16,
+    },
+    /// The venue refused.
+    #[error("{path}: {code} {message}")]
+    Venue {
+        /// Path of the request.
+        path: &'static str,
+        /// Its code.
+        code: i64,
+        /// Its words.
+        message: String,
+    },
+    /// The answer is not as documented.
+    #[error("{path}: the answer has no usable `{field}`")]
+    BadAnswer {
+        /// Path of the request.
+        path: &'static str,
+        /// What is missing.
+        field: &'static str,
+    },
+    /// An item of a list is not as documented.
+    #[error("{path}: {source}")]
+    BadItem {
+        /// Path of the request.
+        path: &'static str,
+        /// What is wrong.
+        source: WireError,
+    },
+}
+
+/// Asks the venue over HTTP, one question at a time.
+pub struct RestClient {
+    agent: ureq::Agent,
+    config: RestConfig,
+    signer: Option<Signer>,
+}
+
+/// What the venue lists, and what of it could not be used.
+#[derive(Clone, Debug, Default)]
+pub struct Instruments {
+    /// Those that trade.
+    pub specs: Vec<InstrumentSpec>,
+    /// Names of those whose tick and lot do not fit exact money, or whose name is no name.
+    pub skipped: Vec<String>,
+}
+
+impl RestClient {
+    /// Makes the client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`RestError::BadUrl`], [`RestError::BadCertificate`].
+    pub fn new(config: RestConfig) -> Result<Self, RestError> {
+        if !is_allowed(&config.base_url) {
+            return Err(RestError::BadUrl { found: config.base_url });
+        }
+        let mut agent = ureq::Agent::config_builder()
+            .timeout_global(Some(config.timeout))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent("tercel");
+        if let Some(pem) = &config.extra_ca_pem {
+            let mut certificates: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
+                .certs
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect();
+            for item in ureq::tls::parse_pem(pem) {
+                match item {
+                    Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+                    Ok(_) => {}
+                    Err(error) => return Err(RestError::BadCertificate { found: error.to_string() }),
+                }
+            }
+            let roots = RootCerts::new_with_certs(&certificates);
+            agent = agent.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        let signer = config.secret.as_ref().filter(|_| !config.api_key.is_empty()).map(Signer::new);
+        Ok(Self { agent: agent.build().into(), signer, config })
+    }
+
+    /// The venue's time.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn time(&self) -> Result<Nanos, RestError> {
+        let path = "/v5/market/time";
+        let result = self.get(path, "", None)?;
+        let nanos = result["timeNano"].as_str().and_then(|text| text.parse().ok());
+        nanos.map(Nanos::new).ok_or(RestError::BadAnswer { path, field: "timeNano" })
+    }
+
+    /// Instruments that trade: all of `product`, or those of `symbols` alone if any are named.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn instruments(&self, product: Product, symbols: &[&str]) -> Result<Instruments, RestError> {
+        let path = "/v5/market/instruments-info";
+        let mut out = Instruments::default();
+        let queries: Vec<String> = if symbols.is_empty() {
+            vec![format!("category={}&limit=1000", product.name())]
+        } else {
+            symbols.iter().map(|symbol| format!("category={}&symbol={}", product.name(), escape(symbol))).collect()
+        };
+        for query in queries {
+            self.pages(path, &query, None, |item| {
+                if item["status"].as_str() != Some("Trading") {
+                    return Ok(());
+                }
+                let name = item["symbol"].as_str().ok_or(RestError::BadAnswer { path, field: "symbol" })?;
+                match instrument(product, name, item) {
+                    Some(spec) => out.specs.push(spec),
+                    None => out.skipped.push(name.to_owned()),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// The account's fee rates for one instrument.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn fee_rates(&self, product: Product, symbol: &str, now_ms: u64) -> Result<FeeRates, RestError> {
+        let path = "/v5/account/fee-rate";
+        let query = format!("category={}&symbol={}", product.name(), escape(symbol));
+        let result = self.get(path, &query, Some(now_ms))?;
+        let rate = |field: &'static str| {
+            let text = result["list"][0][field].as_str();
+            text.and_then(|text| crate::types::Rate::parse(text.as_bytes()).ok())
+                .ok_or(RestError::BadAnswer { path, field })
+        };
+        Ok(FeeRates { maker: rate("makerFeeRate")?, taker: rate("takerFeeRate")? })
+    }
+
+    /// The settlement currency's balance; `None` if the account holds none.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn wallet_balance(
+        &self,
+        decoder: &mut PrivateDecoder,
+        coin: &str,
+        now_ms: u64,
+    ) -> Result<Option<Balance>, RestError> {
+        let path = "/v5/account/wallet-balance";
+        let query = format!("accountType=UNIFIED&coin={}", escape(coin));
+        let result = self.get(path, &query, Some(now_ms))?;
+        let item = result["list"].get(0).ok_or(RestError::BadAnswer { path, field: "list" })?;
+        let balance = decoder.wallet_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+        balance.map_err(|source| RestError::BadItem { path, source })
+    }
+
+    /// Positions that are not flat, of the instruments that the decoder knows.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn positions(
+        &self,
+        decoder: &mut PrivateDecoder,
+        product: Product,
+        settle_coin: &str,
+        now_ms: u64,
+    ) -> Result<Vec<Position>, RestError> {
+        let path = "/v5/position/list";
+        let query = format!("category={}&settleCoin={}&limit=200", product.name(), escape(settle_coin));
+        let mut out = Vec::new();
+        self.pages(path, &query, Some(now_ms), |item| {
+            let position = decoder.position_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            out.extend(position.map_err(|source| RestError::BadItem { path, source })?);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Open orders, of the instruments that the decoder knows.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn open_orders(
+        &self,
+        decoder: &mut PrivateDecoder,
+        product: Product,
+        settle_coin: &str,
+        now_ms: u64,
+    ) -> Result<Vec<OrderUpdate>, RestError> {
+        let path = "/v5/order/realtime";
+        let scope = match product {
+            Product::Spot => String::new(),
+            _ => format!("&settleCoin={}", escape(settle_coin)),
+        };
+        let query = format!("category={}{scope}&openOnly=0&limit=50", product.name());
+        let mut out = Vec::new();
+        self.pages(path, &query, Some(now_ms), |item| {
+            let order = decoder.order_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            out.extend(order.map_err(|source| RestError::BadItem { path, source })?);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// One order of ours, open or lately closed: what became of a request without an answer. `None`: the venue does not
+    /// know it. A closed order is lost from this list when the venue's server restarts, so ask soon.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn order(
+        &self,
+        decoder: &mut PrivateDecoder,
+        product: Product,
+        link_id: LinkId,
+        now_ms: u64,
+    ) -> Result<Option<OrderUpdate>, RestError> {
+        let path = "/v5/order/realtime";
+        let link_id = link_id.write();
+        let link_id = std::str::from_utf8(&link_id).unwrap_or_default();
+        let query = format!("category={}&orderLinkId={link_id}", product.name());
+        let mut out = None;
+        self.pages(path, &query, Some(now_ms), |item| {
+            let order = decoder.order_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            out = order.map_err(|source| RestError::BadItem { path, source })?.or(out);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Executions since `start_ms` (at most seven days ago), oldest first.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn executions(
+        &self,
+        decoder: &mut PrivateDecoder,
+        product: Product,
+        start_ms: u64,
+        now_ms: u64,
+    ) -> Result<Vec<Fill>, RestError> {
+        let path = "/v5/execution/list";
+        let query = format!("category={}&startTime={start_ms}&limit=100", product.name());
+        let mut out = Vec::new();
+        self.pages(path, &query, Some(now_ms), |item| {
+            let fill = decoder.fill_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            out.extend(fill.map_err(|source| RestError::BadItem { path, source })?);
+            Ok(())
+        })?;
+        out.reverse();
+        Ok(out)
+    }
+
+    /// Cancels all orders of the product and returns how many the venue says it cancelled.
+    ///
+    /// # Errors
+    /// [`RestError`]; after [`RestError::Transport`] the outcome is unknown.
+    pub fn cancel_all(&self, product: Product, settle_coin: &str, now_ms: u64) -> Result<usize, RestError> {
+        let body = match product {
+            Product::Spot => format!(r#"{{"category":"{}"}}"#, product.name()),
+            _ => serde_json::json!({"category": product.name(), "settleCoin": settle_coin}).to_string(),
+        };
+        let result = self.post("/v5/order/cancel-all", &body, now_ms)?;
+        Ok(result["list"].as_array().map_or(0, Vec::len))
+    }
+
+    /// Sets the leverage of both directions, a decimal such as `10`. Unchanged leverage is no error.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn set_leverage(&self, product: Product, symbol: &str, leverage: &str, now_ms: u64) -> Result<(), RestError> {
+        let body = serde_json::json!({
+            "category": product.name(), "symbol": symbol, "buyLeverage": leverage, "sellLeverage": leverage,
+        });
+        match self.post("/v5/position/set-leverage", &body.to_string(), now_ms) {
+            Ok(_) | Err(RestError::Venue { code: 110_043, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends an order body that [`OrderEncoder::body`](super::OrderEncoder::body) wrote to `/v5/order/create`, `amend` or
+    /// `cancel`: where order entry over WebSocket is not offered (demo accounts).
+    ///
+    /// # Errors
+    /// [`RestError`]; after [`RestError::Transport`] the outcome is unknown.
+    pub fn send_order(&self, path: &'static str, body: &str, now_ms: u64) -> Result<(), RestError> {
+        self.post(path, body, now_ms).map(|_| ())
+    }
+
+    /// Reads a list to its last page.
+    fn pages(
+        &self,
+        path: &'static str,
+        query: &str,
+        signed_at_ms: Option<u64>,
+        mut take: impl FnMut(&Value) -> Result<(), RestError>,
+    ) -> Result<(), RestError> {
+        let mut cursor = String::new();
+        for _ in 0..PAGES_MAX {
+            let page = if cursor.is_empty() { query.to_owned() } else { format!("{query}&cursor={}", escape(&cursor)) };
+            let result = self.get(path, &page, signed_at_ms)?;
+            let items = result["list"].as_array().ok_or(RestError::BadAnswer { path, field: "list" })?;
+            for item in items {
+                take(item)?;
+            }
+            match result["nextPageCursor"].as_str() {
+                // A cursor that repeats would be followed for ever.
+                Some(next) if !next.is_empty() && next != cursor && !items.is_empty() => cursor = next.to_owned(),
+                _ => return Ok(()),
+            }
+        }
+        Err(RestError::BadAnswer { path, field: "nextPageCursor" })
+    }
+
+    fn get(&self, path: &'static str, query: &str, signed_at_ms: Option<u64>) -> Result<Value, RestError> {
+        let mark = if query.is_empty() { "" } else { "?" };
+        let mut request = self.agent.get(format!("{}{path}{mark}{query}", self.config.base_url));
+        if let Some(now_ms) = signed_at_ms {
+            for (name, value) in self.headers(path, query, now_ms)? {
+                request = request.header(name, value);
+            }
+        }
+        answer(path, request.call())
+    }
+
+    fn post(&self, path: &'static str, body: &str, now_ms: u64) -> Result<Value, RestError> {
+        let mut request = self.agent.post(format!("{}{path}", self.config.base_url));
+        for (name, value) in self.headers(path, body, now_ms)? {
+            request = request.header(name, value);
+        }
+        answer(path, request.header("Content-Type", "application/json").send(body))
+    }
+
+    fn headers(
+        &self,
+        path: &'static str,
+        payload: &str,
+        now_ms: u64,
+    ) -> Result<[(&'static str, String); 4], RestError> {
+        let signer = self.signer.as_ref().ok_or(RestError::NoKey { path })?;
+        Ok(signed_headers(signer, &self.config.api_key, self.config.recv_window_ms, payload, now_ms))
+    }
+}
+
+/// What an account pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeeRates {
+    /// For resting fills.
+    pub maker: crate::types::Rate,
+    /// For crossing fills.
+    pub taker: crate::types::Rate,
+}
+
+/// The headers of a private request; `payload` is the query without `?`, or the body.
+pub fn signed_headers(
+    signer: &Signer,
+    api_key: &str,
+    recv_window_ms: u32,
+    payload: &str,
+    now_ms: u64,
+) -> [(&'static str, String); 4] {
+    let (time, window) = (now_ms.to_string(), recv_window_ms.to_string());
+    let signature = signer.sign(&[time.as_bytes(), api_key.as_bytes(), window.as_bytes(), payload.as_bytes()]);
+    [
+        ("X-BAPI-API-KEY", api_key.to_owned()),
+        ("X-BAPI-TIMESTAMP", time),
+        ("X-BAPI-RECV-WINDOW", window),
+        ("X-BAPI-SIGN", String::from_utf8_lossy(&signature).into_owned()),
+    ]
+}
+
+fn answer(
+    path: &'static str,
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<Value, RestError> {
+    let transport = |error: ureq::Error| RestError::Transport { path, found: error.to_string() };
+    let mut response = response.map_err(transport)?;
+    let status = response.status().as_u16();
+    if status != 200 {
+        return Err(RestError::Status { path, status });
+    }
+    let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string().map_err(transport)?;
+    envelope(path, &body)
+}
+
+/// The `result` of an answer whose `retCode` is zero.
+fn envelope(path: &'static str, body: &str) -> Result<Value, RestError> {
+    let mut value: Value = serde_json::from_str(body).map_err(|_| RestError::BadAnswer { path, field: "JSON" })?;
+    match value["retCode"].as_i64() {
+        Some(0) => Ok(value["result"].take()),
+        Some(code) => {
+            let message = value["retMsg"].as_str().unwrap_or("").to_owned();
+            Err(RestError::Venue { path, code, message })
+        }
+        None => Err(RestError::BadAnswer { path, field: "retCode" }),
+    }
+}
+
+/// One instrument of the list; `None` if it cannot be traded exactly.
+fn instrument(product: Product, name: &str, item: &Value) -> Option<InstrumentSpec> {
+    let step = |text: &Value| Step::from_text(text.as_str()?.as_bytes()).ok();
+    let lots = &item["lotSizeFilter"];
+    let tick = step(&item["priceFilter"]["tickSize"])?;
+    // Spot has no `qtyStep`.
+    let lot = step(&lots["qtyStep"]).or_else(|| step(&lots["basePrecision"]))?;
+    let mut spec = InstrumentSpec::new(VenueId::BYBIT, Symbol::new(name.as_bytes())?, product, tick, lot)?;
+    let count = |text: &Value| lot.parse_lots(text.as_str()?.as_bytes()).ok().filter(|lots| *lots > Lots::ZERO);
+    spec.min_qty = count(&lots["minOrderQty"]).unwrap_or(spec.min_qty);
+    let max_qty = count(&lots["maxOrderQty"]).or_else(|| count(&lots["maxLimitOrderQty"]));
+    spec.max_qty = max_qty.unwrap_or(spec.max_qty);
+    let money = |text: &Value| Money::parse(text.as_str()?.as_bytes()).ok();
+    let min_notional = money(&lots["minNotionalValue"]).or_else(|| money(&lots["minOrderAmt"]));
+    spec.min_notional = min_notional.unwrap_or(spec.min_notional);
+    // Hundredths, as `100.00` is sent.
+    let leverage = item["leverageFilter"]["maxLeverage"].as_str().and_then(|text| Money::parse(text.as_bytes()).ok());
+    let hundredths = leverage.map(|leverage| leverage.saturating_mul(100).get() / Money::ONE.get());
+    spec.max_leverage_e2 = hundredths.and_then(|value| u32::try_from(value).ok()).unwrap_or(spec.max_leverage_e2);
+    Some(spec)
+}
+
+/// Whether requests may go there: encrypted, or within this machine.
+fn is_allowed(base_url: &str) -> bool {
+    if let Some(rest) = base_url.strip_prefix("https://") {
+        return !rest.is_empty();
+    }
+    let Some(rest) = base_url.strip_prefix("http://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    if authority.contains('@') {
+        return false;
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or(""),
+        None => authority.split(':').next().unwrap_or(""),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Percent-escapes what has a meaning in a query; a cursor that is already escaped is sent back as it came.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'%' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::types::{ClientOrderId, InstrumentTable};
+
+    /// Answers one request after the other with `bodies` and returns what was asked.
+    fn serve(bodies: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let handle = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for body in bodies {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut chunk = [0; 4096];
+                loop {
+                    let count = stream.read(&mut chunk).unwrap();
+                    request.extend_from_slice(&chunk[..count]);
+                    let text = String::from_utf8_lossy(&request).into_owned();
+                    let Some(end) = text.find("\r\n\r\n") else { continue };
+                    let length: usize = text
+                        .to_lowercase()
+                        .split("content-length: ")
+                        .nth(1)
+                        .and_then(|rest| rest.split("\r\n").next().and_then(|n| n.parse().ok()))
+                        .unwrap_or(0);
+                    if request.len() >= end + 4 + length {
+                        asked.push(text);
+                        break;
+                    }
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(body.as_bytes()).unwrap();
+            }
+            asked
+        });
+        (url, handle)
+    }
+
+    fn client(url: &str) -> RestClient {
+        let secret = Some(Secret::new("testsecret"));
+        RestClient::new(RestConfig { api_key: "testkey".into(), secret, ..RestConfig::new(url) }).unwrap()
+    }
+
+    fn result(result: &str) -> String {
+        format!(r#"{{"retCode":0,"retMsg":"OK","result":{result},"retExtInfo":{{}},"time":1}}"#)
+    }
+
+    const BTC: &str = r#"{"symbol":"BTCUSDT","status":"Trading","leverageFilter":{"maxLeverage":"100.00"},"priceFilter":{"tickSize":"0.10"},"lotSizeFilter":{"maxOrderQty":"1190.000","minOrderQty":"0.001","qtyStep":"0.001","minNotionalValue":"5"}}"#;
+
+    fn decoder() -> PrivateDecoder {
+        let spec = instrument(Product::Linear, "BTCUSDT", &serde_json::from_str(BTC).unwrap()).unwrap();
+        PrivateDecoder::new(&InstrumentTable::new(vec![spec]).unwrap(), 42, "USDT")
+    }
+
+    #[test]
+    fn instruments_are_read_page_by_page() {
+        let first = result(&format!(r#"{{"list":[{BTC}],"nextPageCursor":"a=b&c"}}"#));
+        let closed = BTC.replace("Trading", "Closed");
+        let fine = BTC.replace("0.10", "0.0000000001").replace("BTC", "FINE");
+        let second = result(&format!(r#"{{"list":[{closed},{fine}],"nextPageCursor":""}}"#));
+        let (url, handle) = serve(vec![first, second]);
+        let found = client(&url).instruments(Product::Linear, &[]).unwrap();
+        assert_eq!((found.specs.len(), found.skipped), (1, vec!["FINEUSDT".to_owned()]));
+        let spec = found.specs[0];
+        assert_eq!((spec.min_qty, spec.max_qty, spec.max_leverage_e2), (Lots::new(1), Lots::new(1_190_000), 10_000));
+        assert_eq!(spec.min_notional.to_string(), "5");
+        let asked = handle.join().unwrap();
+        assert!(asked[0].starts_with("GET /v5/market/instruments-info?category=linear&limit=1000 "));
+        assert!(asked[1].contains("&cursor=a%3Db%26c "));
+    }
+
+    #[test]
+    fn private_requests_are_signed_as_documented() {
+        let (url, handle) = serve(vec![result(r#"{"list":[{"orderId":"1"}],"success":"1"}"#)]);
+        assert_eq!(client(&url).cancel_all(Product::Linear, "USDT", 1_711_001_595_207).unwrap(), 1);
+        let asked = handle.join().unwrap().remove(0);
+        let body = asked.split("\r\n\r\n").nth(1).unwrap();
+        let want = Signer::new(&Secret::new("testsecret")).sign(&[b"1711001595207testkey5000", body.as_bytes()]);
+        let asked = asked.to_lowercase();
+        assert!(asked.contains(&format!("x-bapi-sign: {}", std::str::from_utf8(&want).unwrap())));
+        assert!(asked.contains("x-bapi-timestamp: 1711001595207") && asked.contains("x-bapi-api-key: testkey"));
+        // The vector of the sheet.
+        let signer = Signer::new(&Secret::new("testsecret"));
+        let headers = signed_headers(&signer, "testkey", 5000, "category=linear&symbol=BTCUSDT", 1_711_001_595_207);
+        assert_eq!(headers[3].1, "4294be6c4609bc80f6c541006a93e043d3983e198d3721afd5223a48d3d95024");
+    }
+
+    #[test]
+    fn account_lists_become_events() {
+        let order = r#"{"orderId":"fd4300ae-7847-404e-b947-b46980a4d140","orderLinkId":"t0000002a-0000000000000005","symbol":"BTCUSDT","price":"60000.0","qty":"0.10","side":"Buy","orderStatus":"New","cancelType":"UNKNOWN","rejectReason":"EC_NoError","cumExecQty":"0.00","updatedTime":"1684738540561","triggerDirection":0,"reduceOnly":false}"#;
+        let position = r#"{"positionIdx":0,"symbol":"BTCUSDT","side":"Sell","size":"0.300","avgPrice":"27464.50441675","curRealisedPnl":"0.00013123","updatedTime":"1697673600012","seq":1}"#;
+        let wallet = r#"{"totalAvailableBalance":"90.5","coin":[{"coin":"USDT","walletBalance":"100.25","totalPositionIM":"1"}]}"#;
+        let (url, handle) = serve(vec![
+            result(&format!(r#"{{"list":[{order}],"nextPageCursor":""}}"#)),
+            result(&format!(r#"{{"list":[{position}],"nextPageCursor":""}}"#)),
+            result(&format!(r#"{{"list":[{wallet}]}}"#)),
+            r#"{"retCode":110043,"retMsg":"leverage not modified","result":{}}"#.into(),
+            r#"{"retCode":10003,"retMsg":"API key is invalid.","result":{}}"#.into(),
+            result(r#"{"timeSecond":"1","timeNano":"1688639403423213947"}"#),
+        ]);
+        let (client, mut decoder) = (client(&url), decoder());
+        let orders = client.open_orders(&mut decoder, Product::Linear, "USDT", 1).unwrap();
+        assert_eq!((orders[0].client_id, orders[0].qty), (ClientOrderId(5), Lots::new(100)));
+        let positions = client.positions(&mut decoder, Product::Linear, "USDT", 1).unwrap();
+        assert_eq!((positions[0].qty, positions[0].entry_px.to_string()), (Lots::new(-300), "27464.50441675".into()));
+        let balance = client.wallet_balance(&mut decoder, "USDT", 1).unwrap().unwrap();
+        assert_eq!((balance.wallet.to_string(), balance.available.to_string()), ("100.25".into(), "90.5".into()));
+        client.set_leverage(Product::Linear, "BTCUSDT", "10", 1).unwrap();
+        let error = client.set_leverage(Product::Linear, "BTCUSDT", "10", 1).unwrap_err();
+        assert_eq!(error.to_string(), "/v5/position/set-leverage: 10003 API key is invalid.");
+        assert_eq!(client.time().unwrap(), Nanos::new(1_688_639_403_423_213_947));
+        handle.join().unwrap();
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for good in ["https://example.test", "http://127.0.0.1:80", "http://localhost:1", "http://[::1]:8"] {
+            assert!(RestClient::new(RestConfig::new(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://example.test",
+            "http://127.0.0.1@example.test",
+            "ftp://x",
+            "https://",
+            "http://127.0.0.1.example.test",
+        ] {
+            assert!(matches!(RestClient::new(RestConfig::new(bad)), Err(RestError::BadUrl { .. })), "{bad}");
+        }
+        let public = RestClient::new(RestConfig::new("http://127.0.0.1:9")).unwrap();
+        assert!(matches!(public.cancel_all(Product::Linear, "USDT", 1), Err(RestError::NoKey { .. })));
+        assert!(matches!(public.time(), Err(RestError::Transport { .. })));
+    }
+}
