@@ -12,10 +12,11 @@ use super::memory::RssBytes;
 use super::report::closing_report;
 use super::summary::{Parts, Summary, VenueView};
 use super::{EngineArgs, Exit, Failure, Outcome};
+use crate::config::Config;
 use crate::journal::{CaptureMeta, load};
 use crate::ring::Flag;
 use crate::runtime::{LatencySummary, ReplayOptions, replay};
-use crate::types::VenueId;
+use crate::types::{InstrumentSpec, InstrumentTable, VenueId};
 use crate::venue::FeedConfig;
 
 /// Arguments of `tercel replay`.
@@ -60,6 +61,16 @@ fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, Failure> 
     Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock })
 }
 
+/// The table with the fees of the simulated account.
+fn with_fees(table: &InstrumentTable, config: &Config) -> Result<InstrumentTable, Failure> {
+    let specs = table.iter().map(|(_, spec)| InstrumentSpec {
+        maker_fee: config.simex.maker_fee_bps.0,
+        taker_fee: config.simex.taker_fee_bps.0,
+        ..*spec
+    });
+    InstrumentTable::new(specs.collect()).ok_or_else(|| Failure::from("the table of instruments does not hold itself"))
+}
+
 /// Runs the command.
 pub fn run(args: ReplayArgs) -> Outcome {
     let config = args.engine.config()?;
@@ -74,7 +85,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         }
     };
     let venue = meta.venue().map_err(Failure::usage)?;
-    let table = meta.table().map_err(Failure::usage)?;
+    let table = with_fees(&meta.table().map_err(Failure::usage)?, &config)?;
     if table.is_empty() {
         return Err(Failure::usage(format!(
             "{}: no instrument found; name them with --venue and --instruments",

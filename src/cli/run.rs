@@ -137,13 +137,7 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         };
         return Ok((access, Some(handle)));
     }
-    let (ws, rest) = match venue.environment {
-        Environment::Testnet => {
-            ("wss://stream-testnet.bybit.com".to_owned(), "https://api-testnet.bybit.com".to_owned())
-        }
-        Environment::Mainnet => ("wss://stream.bybit.com".to_owned(), "https://api.bybit.com".to_owned()),
-        _ => (venue.ws.clone().unwrap_or_default(), venue.rest.clone().unwrap_or_default()),
-    };
+    let (ws, rest, tls, ca_pem) = public_ws(config)?;
     let host = WsUrl::parse(&ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
     let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !args.live && !is_loopback {
@@ -155,15 +149,6 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         std::env::var(name)
             .map_err(|_| Failure::usage(format!("{name} is not set; keys come from the environment alone")))
     };
-    let ca_pem = match &venue.ca_file {
-        Some(file) => Some(std::fs::read(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?),
-        None => None,
-    };
-    let tls = match (&venue.ca_file, ws.starts_with("wss:")) {
-        (_, false) => None,
-        (Some(file), true) => Some(tls::client_config(tls::Roots::CaFile(file))?),
-        (None, true) => Some(tls::client_config(tls::Roots::System)?),
-    };
     let access = Access {
         ws,
         rest,
@@ -173,6 +158,28 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         secret: Secret::new(from_env("TERCEL_API_SECRET")?),
     };
     Ok((access, None))
+}
+
+/// Addresses, TLS configuration and extra certificates of the venue that is not embedded.
+pub fn public_ws(config: &Config) -> Result<(String, String, Option<Arc<ClientConfig>>, Option<Vec<u8>>), Failure> {
+    let venue = &config.venue;
+    let (ws, rest) = match venue.environment {
+        Environment::Testnet => {
+            ("wss://stream-testnet.bybit.com".to_owned(), "https://api-testnet.bybit.com".to_owned())
+        }
+        Environment::Mainnet => ("wss://stream.bybit.com".to_owned(), "https://api.bybit.com".to_owned()),
+        _ => (venue.ws.clone().unwrap_or_default(), venue.rest.clone().unwrap_or_default()),
+    };
+    let ca_pem = match &venue.ca_file {
+        Some(file) => Some(std::fs::read(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?),
+        None => None,
+    };
+    let tls = match (&venue.ca_file, ws.starts_with("wss:")) {
+        (_, false) => None,
+        (Some(file), true) => Some(tls::client_config(tls::Roots::CaFile(file))?),
+        (None, true) => Some(tls::client_config(tls::Roots::System)?),
+    };
+    Ok((ws, rest, tls, ca_pem))
 }
 
 fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
@@ -339,21 +346,21 @@ fn trade(
     let limit = args.run_for.map(|d| Duration::from_nanos(d.0));
     let mut status_line = StatusLine::new();
     let trading = Instant::now();
-    let mut why = if became_ready { "time is up" } else { "the venue did not become ready" };
-    while became_ready {
-        if signals.is_set() {
-            why = "asked to stop";
+    let why = loop {
+        if !became_ready {
+            break "the venue did not become ready";
+        } else if signals.is_set() {
+            break "asked to stop";
         } else if live.has_broken() {
-            why = "a thread ended";
+            break "a thread ended";
         } else if embedded.is_some_and(SimexHandle::is_feed_finished) {
-            why = "the feed has ended";
-        } else if limit.is_none_or(|limit| trading.elapsed() < limit) {
-            status_line.tick(&live, trading.elapsed());
-            std::thread::sleep(Duration::from_millis(10));
-            continue;
+            break "the feed has ended";
+        } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
+            break "time is up";
         }
-        break;
-    }
+        status_line.tick(&live, trading.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    };
     status_line.end();
     eprintln!("stopping: {why}; cancelling open orders");
     stop_trading(&mut live);
