@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::run::public_ws;
+use super::run::{Address, address};
 use super::signals::StopSignals;
 use super::simex::simex_config;
 use super::{Exit, Failure, Outcome};
@@ -45,33 +45,31 @@ pub fn run(args: &CaptureArgs) -> Outcome {
         }
         _ => None,
     };
-    let (ws, rest, tls, ca_pem) = match &embedded {
-        Some(simex) => (format!("ws://{}", simex.addr()), format!("http://{}", simex.addr()), None, None),
-        None => public_ws(&config)?,
+    let address = match &embedded {
+        Some(simex) => Address {
+            ws: format!("ws://{}", simex.addr()),
+            rest: format!("http://{}", simex.addr()),
+            tls: None,
+            ca_pem: None,
+        },
+        None => address(&config)?,
     };
-    let outcome = record(args, &config, &ws, &rest, tls, ca_pem, &signals);
+    let outcome = record(args, &config, address, &signals);
     if let Some(simex) = embedded {
         simex.join();
     }
     outcome
 }
 
-fn record(
-    args: &CaptureArgs,
-    config: &Config,
-    ws: &str,
-    rest: &str,
-    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
-    ca_pem: Option<Vec<u8>>,
-    signals: &StopSignals,
-) -> Outcome {
+fn record(args: &CaptureArgs, config: &Config, address: Address, signals: &StopSignals) -> Outcome {
+    let Address { ws, rest, tls, ca_pem } = address;
     let symbols: Vec<&str> = config.instruments.iter().map(|i| i.symbol.as_str()).collect();
     if symbols.is_empty() && config.venue.environment != Environment::Embedded {
         return Err(Failure::usage(
             "no instrument: name them in the configuration, like [[instruments]] symbol = \"BTCUSDT\"",
         ));
     }
-    let client = RestClient::new(RestConfig { extra_ca_pem: ca_pem, ..RestConfig::new(rest) })?;
+    let client = RestClient::new(RestConfig { extra_ca_pem: ca_pem, ..RestConfig::new(&rest) })?;
     let specs: Vec<InstrumentSpec> = client.instruments(Product::Linear, &symbols)?.specs;
     let mut topics = Vec::new();
     for spec in &specs {

@@ -65,12 +65,21 @@ pub struct RunArgs {
     engine: EngineArgs,
 }
 
+/// Where a venue is.
+pub struct Address {
+    /// Base of its WebSockets.
+    pub ws: String,
+    /// Base of its REST interface.
+    pub rest: String,
+    /// For `wss`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Certificates to trust beside the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
 /// Where to trade, and as whom.
 struct Access {
-    ws: String,
-    rest: String,
-    tls: Option<Arc<ClientConfig>>,
-    ca_pem: Option<Vec<u8>>,
+    address: Address,
     api_key: String,
     secret: Secret,
 }
@@ -127,18 +136,18 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         };
         let handle = Simex::start(simex, SocketAddr::from(([127, 0, 0, 1], 0)), server)?;
         let (ws, http) = if args.tls { ("wss", "https") } else { ("ws", "http") };
-        let access = Access {
+        let address = Address {
             ws: format!("{ws}://{}", handle.addr()),
             rest: format!("{http}://{}", handle.addr()),
             tls: client,
             ca_pem,
-            api_key: account.api_key,
-            secret: Secret::new(account.api_secret),
         };
+        let access = Access { address, api_key: account.api_key, secret: Secret::new(account.api_secret) };
         return Ok((access, Some(handle)));
     }
-    let (ws, rest, tls, ca_pem) = public_ws(config)?;
-    let host = WsUrl::parse(&ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
+    let address = address(config)?;
+    let ws = &address.ws;
+    let host = WsUrl::parse(ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
     let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !args.live && !is_loopback {
         return Err(Failure::usage(format!(
@@ -149,19 +158,14 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         std::env::var(name)
             .map_err(|_| Failure::usage(format!("{name} is not set; keys come from the environment alone")))
     };
-    let access = Access {
-        ws,
-        rest,
-        tls,
-        ca_pem,
-        api_key: from_env("TERCEL_API_KEY")?,
-        secret: Secret::new(from_env("TERCEL_API_SECRET")?),
-    };
+    let api_key = from_env("TERCEL_API_KEY")?;
+    let secret = Secret::new(from_env("TERCEL_API_SECRET")?);
+    let access = Access { address, api_key, secret };
     Ok((access, None))
 }
 
-/// Addresses, TLS configuration and extra certificates of the venue that is not embedded.
-pub fn public_ws(config: &Config) -> Result<(String, String, Option<Arc<ClientConfig>>, Option<Vec<u8>>), Failure> {
+/// Where the venue is that the configuration names, if it is not embedded.
+pub fn address(config: &Config) -> Result<Address, Failure> {
     let venue = &config.venue;
     let (ws, rest) = match venue.environment {
         Environment::Testnet => {
@@ -179,13 +183,13 @@ pub fn public_ws(config: &Config) -> Result<(String, String, Option<Arc<ClientCo
         (Some(file), true) => Some(tls::client_config(tls::Roots::CaFile(file))?),
         (None, true) => Some(tls::client_config(tls::Roots::System)?),
     };
-    Ok((ws, rest, tls, ca_pem))
+    Ok(Address { ws, rest, tls, ca_pem })
 }
 
 fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
-    let url = format!("{}{path}", access.ws);
+    let url = format!("{}{path}", access.address.ws);
     let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    Ok(LinkConfig { url, tls: access.tls.clone(), limits })
+    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits })
 }
 
 /// What the venue says before the engine starts.
@@ -270,8 +274,8 @@ fn trade(
         api_key: access.api_key.clone(),
         secret: Some(access.secret.clone()),
         recv_window_ms: config.venue.recv_window_ms,
-        extra_ca_pem: access.ca_pem.clone(),
-        ..RestConfig::new(&access.rest)
+        extra_ca_pem: access.address.ca_pem.clone(),
+        ..RestConfig::new(&access.address.rest)
     })?;
     let opening = reconcile(&rest, config, run_id, &unix_ms)?;
     let table = opening.table;
@@ -394,7 +398,7 @@ fn trade(
     println!(
         "ran {:.1} s on {} ({}): {} market messages, {} refused, {} gaps, {} resyncs, {} requests sent, {} connections lost",
         outcome.elapsed_s,
-        access.ws,
+        access.address.ws,
         config.threads.topology,
         c.messages,
         c.decode_errors,
