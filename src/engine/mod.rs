@@ -233,7 +233,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if touch.is_crossed() {
             self.counts.crossed += 1;
         }
-        instrument.certificate.on_book(touch, event.cross_seq);
+        instrument.certificate.on_book(touch, event.cross_seq, event.kind);
         if instrument.fused.on_book(touch, event.cross_seq, self.now) {
             instrument.signals.on_touch(instrument.fused.touch(), self.now);
         }
