@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -61,6 +61,12 @@ fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, Failure> 
     Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock })
 }
 
+fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    PathBuf::from(part)
+}
+
 /// The table with the fees of the simulated account.
 fn with_fees(table: &InstrumentTable, config: &Config) -> Result<InstrumentTable, Failure> {
     let specs = table.iter().map(|(_, spec)| InstrumentSpec {
@@ -95,7 +101,9 @@ pub fn run(args: ReplayArgs) -> Outcome {
     let capture = Arc::new(load(&args.files, meta.clock)?);
     let command_log: Option<Box<dyn Write + Send>> = match &args.commands {
         Some(path) => {
-            let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            // It gets its name when it is whole.
+            let part = part_of(path);
+            let file = File::create(&part).map_err(|e| format!("{}: {e}", part.display()))?;
             Some(Box::new(BufWriter::new(file)))
         }
         None => None,
@@ -121,6 +129,9 @@ pub fn run(args: ReplayArgs) -> Outcome {
     if let Some(error) = &outcome.sim.command_log_error {
         let path = args.commands.unwrap_or_default();
         return Err(Failure::from(format!("{}: {error}; the file is not whole", path.display())));
+    }
+    if let Some(path) = &args.commands {
+        std::fs::rename(part_of(path), path).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let view = VenueView {
         positions: outcome.sim.positions.clone(),

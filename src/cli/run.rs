@@ -350,6 +350,7 @@ fn trade(
     let limit = args.run_for.map(|d| Duration::from_nanos(d.0));
     let mut status_line = StatusLine::new();
     let trading = Instant::now();
+    let mut broke = false;
     let why = loop {
         if !became_ready {
             break "the venue did not become ready";
@@ -357,6 +358,9 @@ fn trade(
             break "asked to stop";
         } else if live.has_broken() {
             break "a thread ended";
+        } else if live.status().read().is_some_and(|status| status.is_stopping) {
+            broke = true;
+            break "the engine stopped itself: the private stream or the journal was lost";
         } else if embedded.is_some_and(SimexHandle::is_feed_finished) {
             break "the feed has ended";
         } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
@@ -422,6 +426,9 @@ fn trade(
     }
     if !became_ready {
         return Err(Failure::from("the venue did not become ready: no login, or no book"));
+    }
+    if broke {
+        return Err(Failure::from(why));
     }
     Ok(if view.is_some() && summary.is_good() { Exit::Good } else { Exit::NotReconciled })
 }
