@@ -81,6 +81,41 @@ fn a_captured_feed_is_played_through_the_sockets_and_traded_against() {
 }
 
 #[test]
+fn a_gap_in_the_stream_is_noticed_and_the_book_comes_back() {
+    let dir = Scratch::new("gap");
+    let config = SyntheticConfig {
+        instruments: 1,
+        depth_events: 400,
+        ..SyntheticConfig::new(tercel::types::VenueId::BYBIT, 22)
+    };
+    let made = tercel::journal::synthetic::generate(&config);
+    let path = dir.file("gap.jsonl");
+    let is_delta = |message: &[u8]| {
+        let text = String::from_utf8_lossy(message).into_owned();
+        text.contains("orderbook") && !text.contains("orderbook.1.") && text.contains("delta")
+    };
+    let deltas: Vec<usize> = (0..made.lines.len()).filter(|&idx| is_delta(&made.lines[idx].1)).collect();
+    let dropped = deltas[deltas.len() / 3];
+    let mut text = Vec::new();
+    for (idx, (recv, message)) in made.lines.iter().enumerate() {
+        if idx != dropped {
+            text.extend_from_slice(format!("{recv}\t").as_bytes());
+            text.extend_from_slice(message);
+            text.push(b'\n');
+        }
+    }
+    std::fs::write(&path, text).unwrap();
+    tercel::journal::synthetic::sidecar(&config).write(&tercel::journal::meta_path(&path)).unwrap();
+    let json = dir.file("summary.json");
+    good(tercel(["run", "--for", "20s"]).arg("--feed").arg(&path).arg("--json").arg(&json));
+    let found = summary(&json);
+    assert_eq!(found["reconciled"], true);
+    assert_eq!(count(&found, "/gaps"), 1, "{found}");
+    assert_eq!(count(&found, "/resyncs"), 1, "{found}");
+    assert_eq!(found["books"][0]["state"], "live");
+}
+
+#[test]
 fn a_signal_cancels_open_orders_and_ends_well() {
     for signal in ["-INT", "-TERM"] {
         let dir = Scratch::new("signal");
