@@ -1,7 +1,7 @@
 //! Ways for events into a ring whose reader may be behind.
 
 use crate::ring::Producer;
-use crate::types::{Event, InstrumentId, Nanos, Record, RecordSink};
+use crate::types::{BookState, BookStatus, Event, InstrumentId, Meta, Nanos, Record, RecordSink};
 use crate::venue::{EventSink, MarketFeed};
 
 /// Loses nothing: what does not fit waits in a backlog that grows if it must. For orders, and for replays.
@@ -80,9 +80,13 @@ impl MarketOutlet {
             if !self.lost[idx] {
                 continue;
             }
-            // The status itself passes; whether it did shows whether there was room.
-            self.lost[idx] = false;
-            feed.invalidate(InstrumentId(idx as u16), now, self);
+            // The feed's own word might not fit either, and is said only once: so it is said here, until it fits. What the
+            // feed says while the instrument is held back (a fresh snapshot, even) makes it stale anew.
+            let instrument = InstrumentId(idx as u16);
+            feed.invalidate(instrument, now, &mut |_: &Event<'_>| {});
+            let meta = Meta { instrument, recv: now, ..Meta::default() };
+            let status = Event::BookStatus(BookStatus { meta, state: BookState::Stale });
+            self.lost[idx] = !status.publish(&mut self.ring);
             self.any_lost |= self.lost[idx];
         }
     }
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
     use crate::journal::synthetic::{SyntheticConfig, generate, sidecar};
     use crate::ring::{Consumer, spsc};
-    use crate::types::{BookState, Level, VenueId};
+    use crate::types::{Level, VenueId};
     use crate::venue::{Arrival, FeedConfig};
 
     /// Takes everything out of a ring: kinds, and the state of status events.
