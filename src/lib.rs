@@ -1,5 +1,6 @@
 //! Tercel, a low-latency trading engine.
 
+pub mod bench;
 pub mod book;
 pub mod cli;
 pub mod config;

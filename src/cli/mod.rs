@@ -1,5 +1,6 @@
 //! The command line: a thin shell over `runtime`.
 
+mod bench;
 mod inspect;
 mod memory;
 mod replay;
@@ -76,6 +77,8 @@ enum Command {
     Run(run::RunArgs),
     /// Replay a captured feed through the engine, with fills simulated.
     Replay(replay::ReplayArgs),
+    /// Measure latency on this machine, beside its floor.
+    Bench(bench::BenchArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
+        Command::Bench(args) => bench::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),
