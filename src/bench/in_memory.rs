@@ -157,8 +157,8 @@ pub(super) fn round(traffic: &Traffic, ticks: u64, clock: &Clock) -> Result<Roun
         return Err(BenchError::NoOrders { side: "in memory", asked, hint: String::new() });
     }
     Ok(Round {
-        floor: Side { latency: floor, generator: None },
-        engine: Side { latency: total, generator: None },
+        floor: Side { latency: floor, generator: None, preemptions: 0 },
+        engine: Side { latency: total, generator: None, preemptions: 0 },
         stages,
         hot_allocations: None,
         ring_one_way_ns: 0,

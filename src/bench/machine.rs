@@ -97,6 +97,18 @@ pub fn load_average() -> String {
     if words.len() == 3 { words.join(" ") } else { "unknown".to_owned() }
 }
 
+/// How often the system took a core away from a thread of this process that wanted to go on, summed over the threads that
+/// live now. Counted from outside the measurement, so that rounds can be judged by it without looking at their latencies.
+pub fn preemptions() -> u64 {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return 0 };
+    let of = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("nonvoluntary_ctxt_switches:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    tasks.flatten().filter_map(of).sum()
+}
+
 /// Round trips of the probe of the way between two cores.
 const PROBE_TRIPS: usize = 2_000;
 

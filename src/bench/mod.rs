@@ -135,13 +135,39 @@ pub struct Side {
     pub latency: Histogram<u64>,
     /// The generator's report; `None` in memory, where there is none.
     pub generator: Option<GeneratorReport>,
+    /// How often the system took a core away from one of its threads.
+    pub preemptions: u64,
 }
 
-impl From<GeneratorReport> for Side {
-    fn from(report: GeneratorReport) -> Self {
-        Self { latency: report.wire_to_wire.clone(), generator: Some(report) }
+impl Side {
+    fn over_sockets(report: GeneratorReport, preemptions: u64) -> Self {
+        Self { latency: report.wire_to_wire.clone(), generator: Some(report), preemptions }
+    }
+
+    /// Whether other work took a core so often that the round says more about it than about this side.
+    fn is_disturbed(&self, options: &BenchOptions) -> bool {
+        let allowed_ns = u128::from(options.warm_up_ns + options.measure_ns) * u128::from(PREEMPTIONS_PER_S_MAX);
+        u128::from(self.preemptions) * 1_000_000_000 > allowed_ns
     }
 }
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The rounds that count.
+    pub rounds: Vec<Round>,
+    /// Rounds that were repeated, because other work took a core during them.
+    pub repeated: usize,
+    /// Rounds that count although other work took a core during them: repeating them any more was not worth it.
+    pub disturbed: usize,
+}
+
+/// A side from which a core is taken more often than this in a second is measured again. The system's own ticks and
+/// this program's watching thread make some ten.
+pub const PREEMPTIONS_PER_S_MAX: u64 = 40;
+
+/// Rounds that are repeated at most, for each one that is wanted.
+const REPEATS_PER_ROUND: usize = 2;
 
 /// Pins the calling thread, or says that it could not.
 pub(crate) fn pin(cpu: Option<usize>) {
@@ -159,48 +185,51 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`BenchError`]; what was measured before is lost with it.
-pub fn run(options: &BenchOptions, mut say: impl FnMut(&str)) -> Result<Vec<Round>, BenchError> {
+pub fn run(options: &BenchOptions, mut say: impl FnMut(&str)) -> Result<Measured, BenchError> {
     let clock = Clock::new();
-    let mut rounds = Vec::with_capacity(options.rounds);
-    for number in 1..=options.rounds {
+    let mut measured = Measured { rounds: Vec::with_capacity(options.rounds), repeated: 0, disturbed: 0 };
+    while measured.rounds.len() < options.rounds {
         let ends = [options.generator_cpu(), options.engine_cpus().first().copied()];
         let ring_one_way_ns = machine::ring_one_way_ns(ends, &clock);
         let floor = run_floor(options, &clock)?;
-        let (engine, side) = run_engine(options, &clock)?;
-        let show = |report: &GeneratorReport| {
-            let us = |quantile| report.wire_to_wire.value_at_quantile(quantile) as f64 / 1000.0;
-            format!(
-                "{:.1} / {:.1} / {:.1} µs, {} of {} answered, {} sent late",
-                us(0.5),
-                us(0.99),
-                us(0.999),
-                report.answered,
-                report.asked,
-                report.late
-            )
-        };
+        let (engine, inside) = run_engine(options, &clock)?;
+        let is_disturbed = floor.is_disturbed(options) || engine.is_disturbed(options);
+        let is_repeated = is_disturbed && measured.repeated < options.rounds * REPEATS_PER_ROUND;
+        let verdict = if is_repeated { "; other work took a core, again" } else { "" };
+        let number = measured.rounds.len() + 1;
         say(&format!(
-            "round {number} of {}: p50 / p99 / p99.9: floor {}; engine {}",
+            "round {number} of {}: p50 / p99 / p99.9: floor {}; engine {}{verdict}",
             options.rounds,
-            show(&floor),
-            show(&engine)
+            in_words(&floor),
+            in_words(&engine)
         ));
-        rounds.push(Round {
-            floor: floor.into(),
-            engine: engine.into(),
-            stages: side.stages,
-            hot_allocations: side.hot_allocations,
+        if is_repeated {
+            measured.repeated += 1;
+            continue;
+        }
+        measured.disturbed += usize::from(is_disturbed);
+        measured.rounds.push(Round {
+            floor,
+            engine,
+            stages: inside.stages,
+            hot_allocations: inside.hot_allocations,
             ring_one_way_ns,
         });
     }
-    Ok(rounds)
+    Ok(measured)
+}
+
+fn in_words(side: &Side) -> String {
+    let us = |quantile| side.latency.value_at_quantile(quantile) as f64 / 1000.0;
+    let answered = side.generator.as_ref().map_or(String::new(), |g| format!("{} of {}", g.answered, g.asked));
+    format!("{:.1} / {:.1} / {:.1} µs, {answered}, preempted {}", us(0.5), us(0.99), us(0.999), side.preemptions)
 }
 
 /// Measures the way from bytes to bytes without sockets; see [`BenchOptions`] for what of it applies: traffic and rounds.
 ///
 /// # Errors
 /// [`BenchError::Stopped`].
-pub fn run_in_memory(options: &BenchOptions, ticks: u64, mut say: impl FnMut(&str)) -> Result<Vec<Round>, BenchError> {
+pub fn run_in_memory(options: &BenchOptions, ticks: u64, mut say: impl FnMut(&str)) -> Result<Measured, BenchError> {
     let clock = Clock::new();
     pin(options.engine_cpus().first().copied());
     let mut rounds = Vec::with_capacity(options.rounds);
@@ -218,7 +247,7 @@ pub fn run_in_memory(options: &BenchOptions, ticks: u64, mut say: impl FnMut(&st
         ));
         rounds.push(round);
     }
-    Ok(rounds)
+    Ok(Measured { rounds, repeated: 0, disturbed: 0 })
 }
 
 fn start_generator(options: &BenchOptions, checks_px: bool, clock: &Clock) -> Result<Generator, BenchError> {
@@ -232,7 +261,8 @@ fn start_generator(options: &BenchOptions, checks_px: bool, clock: &Clock) -> Re
     Ok(Generator::start(options.traffic.clone(), config, clock.clone(), options.stop.clone())?)
 }
 
-fn run_floor(options: &BenchOptions, clock: &Clock) -> Result<GeneratorReport, BenchError> {
+fn run_floor(options: &BenchOptions, clock: &Clock) -> Result<Side, BenchError> {
+    let preempted_before = machine::preemptions();
     let generator = start_generator(options, false, clock)?;
     let (out, outcome) = mpsc::channel();
     let traffic = &options.traffic;
@@ -250,6 +280,7 @@ fn run_floor(options: &BenchOptions, clock: &Clock) -> Result<GeneratorReport, B
     while !generator.is_finished() {
         std::thread::sleep(LOOK_EVERY);
     }
+    let preemptions = machine::preemptions().saturating_sub(preempted_before);
     stop.set();
     thread.join().map_err(|_| BenchError::Panicked("floor"))?;
     let report = generator.join()?;
@@ -257,20 +288,22 @@ fn run_floor(options: &BenchOptions, clock: &Clock) -> Result<GeneratorReport, B
     if let Ok(outcome) = outcome.try_recv() {
         outcome?;
     }
-    check(report, "floor", String::new())
+    Ok(Side::over_sockets(check(report, "floor", String::new())?, preemptions))
 }
 
-fn run_engine(options: &BenchOptions, clock: &Clock) -> Result<(GeneratorReport, EngineSide), BenchError> {
+fn run_engine(options: &BenchOptions, clock: &Clock) -> Result<(Side, EngineSide), BenchError> {
+    let preempted_before = machine::preemptions();
     let generator = start_generator(options, true, clock)?;
     let mut live = engine::start(&generator.addr().to_string(), options)?;
     let is_armed = engine::arm(&mut live, || generator.is_finished() || options.stop.is_set());
     while !generator.is_finished() {
         std::thread::sleep(LOOK_EVERY);
     }
+    let preemptions = machine::preemptions().saturating_sub(preempted_before);
     let side = engine::finish(live)?;
     let report = generator.join()?;
     let hint = format!("; armed: {is_armed}; {}", side.hint);
-    Ok((check(report, "engine", hint)?, side))
+    Ok((Side::over_sockets(check(report, "engine", hint)?, preemptions), side))
 }
 
 fn check(report: GeneratorReport, side: &'static str, hint: String) -> Result<GeneratorReport, BenchError> {

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::machine::Machine;
-use super::{GeneratorReport, Round, Side, hgrm};
+use super::{GeneratorReport, Measured, Round, Side, hgrm};
 use crate::runtime::{LatencySummary, Percentiles, histogram};
 
 /// Median over the rounds with the smallest and the largest.
@@ -115,6 +115,8 @@ struct RoundFigures {
     figure_ns: Levels<u64>,
     tick_to_order_ns: Levels<u64>,
     ring_one_way_ns: u64,
+    /// Times that a core was taken away, floor and engine.
+    preemptions: [u64; 2],
 }
 
 /// What a report says beside its figures.
@@ -154,6 +156,8 @@ pub struct Report {
     #[serde(flatten)]
     context: ReportContext,
     rounds: usize,
+    rounds_repeated: usize,
+    rounds_disturbed: usize,
     latency_ns: Latencies,
     floor_ns: Levels<u64>,
     excess_ns: Levels<i64>,
@@ -176,7 +180,8 @@ impl Report {
     /// Sums up the rounds; `None` if there is none.
     ///
     /// Percentiles are medians over the rounds of each round's percentile; counts are sums, the greatest is the greatest.
-    pub fn new(context: ReportContext, rounds: &[Round]) -> Option<Self> {
+    pub fn new(context: ReportContext, measured: &Measured) -> Option<Self> {
+        let rounds = measured.rounds.as_slice();
         let levels = |histogram: &Histogram<u64>| Levels::from_quantiles(|q| histogram.value_at_quantile(q));
         let by_round: Vec<RoundFigures> = rounds
             .iter()
@@ -185,6 +190,7 @@ impl Report {
                 figure_ns: levels(&round.engine.latency),
                 tick_to_order_ns: levels(tick_to_order(round)),
                 ring_one_way_ns: round.ring_one_way_ns,
+                preemptions: [round.floor.preemptions, round.engine.preemptions],
             })
             .collect();
         let excess = |r: &RoundFigures| r.figure_ns.zip(r.floor_ns, |figure, floor| figure as i64 - floor as i64);
@@ -225,6 +231,8 @@ impl Report {
         let ticks_sent = engine_counts.ticks as f64 / share.max(f64::MIN_POSITIVE);
         Some(Self {
             rounds: rounds.len(),
+            rounds_repeated: measured.repeated,
+            rounds_disturbed: measured.disturbed,
             latency_ns,
             floor_ns,
             excess_ns: figure_ns.zip(floor_ns, |figure, floor| figure as i64 - floor as i64),
@@ -367,14 +375,15 @@ impl Report {
         writeln!(out, "## Rounds, in turns\n")?;
         writeln!(
             out,
-            "| round | floor p50 / p99 / p99.9 µs | figure p50 / p99 / p99.9 µs | inside p50 / p99 / p99.9 ns | ring, one way ns |"
+            "| round | floor p50 / p99 / p99.9 µs | figure p50 / p99 / p99.9 µs | inside p50 / p99 / p99.9 ns | ring, one way ns | preempted |"
         )?;
-        writeln!(out, "|---:|---:|---:|---:|---:|")?;
+        writeln!(out, "|---:|---:|---:|---:|---:|---:|")?;
         for (idx, round) in self.by_round.iter().enumerate() {
             let us = |levels: Levels<u64>| levels.map(micros).list().join(" / ");
             let ns = round.tick_to_order_ns.map(|ns| ns.to_string()).list().join(" / ");
             let (floor, figure) = (us(round.floor_ns), us(round.figure_ns));
-            writeln!(out, "| {} | {floor} | {figure} | {ns} | {} |", idx + 1, round.ring_one_way_ns)?;
+            let [a, b] = round.preemptions;
+            writeln!(out, "| {} | {floor} | {figure} | {ns} | {} | {a} / {b} |", idx + 1, round.ring_one_way_ns)?;
         }
         writeln!(out)
     }
@@ -421,6 +430,14 @@ impl Report {
                 super::LATE_NS / 1000
             )
         };
+        writeln!(
+            out,
+            "- Other work: a round in which the system took a core from one of the threads more than {} times a second, on either\n  \
+             side, is repeated, whatever its latencies: {} were, and {} count although it was so.",
+            super::PREEMPTIONS_PER_S_MAX,
+            self.rounds_repeated,
+            self.rounds_disturbed
+        )?;
         say(out, "Floor", &self.floor_counts)?;
         say(out, "Engine", &self.engine_counts)?;
         let wrong = self.engine_counts.wrong_px;
@@ -549,7 +566,7 @@ mod tests {
             for add in 0..100 {
                 latency.record(ns + add).unwrap();
             }
-            Side { latency, generator: None }
+            Side { latency, generator: None, preemptions: 0 }
         };
         let mut stages = LatencyStages::new();
         let stamps = CommandStamps { framed_ns: 10, decoded_ns: 200, dequeued_ns: 220, decided_ns: 300 };
@@ -557,23 +574,27 @@ mod tests {
         Round { floor: side(floor), engine: side(figure), stages, hot_allocations: Some(0), ring_one_way_ns: 100 }
     }
 
+    fn measured(rounds: Vec<Round>) -> Measured {
+        Measured { rounds, repeated: 0, disturbed: 0 }
+    }
+
     #[test]
     fn figures_are_medians_over_the_rounds_and_excess_and_ratio_follow_from_them() {
         let rounds = [round(10_000, 13_000), round(20_000, 21_000), round(11_000, 12_000)];
-        let report = Report::new(context(), &rounds).unwrap();
+        let report = Report::new(context(), &measured(rounds.to_vec())).unwrap();
         assert!(report.floor_ns.p50.abs_diff(11_050) < 20, "{:?}", report.floor_ns);
         assert!(report.excess_ns.p50.abs_diff(2_000) < 50, "{:?}", report.excess_ns);
         assert!((report.ratio_to_floor.p50 - 13.05 / 11.05).abs() < 0.01);
         assert!(report.spread.excess_ns.p50.min.abs_diff(1_000) < 50);
         assert_eq!(report.latency_ns.stages.decode.count, 3);
         assert_eq!(report.latency_ns.stages.tick_to_order.p50, 410);
-        assert!(Report::new(context(), &[]).is_none());
+        assert!(Report::new(context(), &measured(Vec::new())).is_none());
     }
 
     #[test]
     fn a_report_is_written_whole() {
         let dir = std::env::temp_dir().join(format!("tercel-report-{}", std::process::id()));
-        Report::new(context(), &[round(10_000, 13_000)]).unwrap().write(&dir).unwrap();
+        Report::new(context(), &measured(vec![round(10_000, 13_000)])).unwrap().write(&dir).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("report.json")).unwrap()).unwrap();
         for key in ["floor_ns", "excess_ns", "ratio_to_floor"] {
             for level in ["p50", "p99", "p999"] {

@@ -9,7 +9,7 @@ use super::inspect::sidecar_or_inference;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome};
 use crate::bench::{
-    self, BenchError, BenchOptions, Machine, Report, ReportContext, Round, Traffic, cores, load_average,
+    self, BenchError, BenchOptions, Machine, Measured, Report, ReportContext, Traffic, cores, load_average,
 };
 use crate::journal::load;
 use crate::ring::Flag;
@@ -166,7 +166,7 @@ fn tick_to_order(args: &TickToOrderArgs) -> Outcome {
     if machine.profile != "release" {
         eprintln!("warning: this is a debug build; its figures mean nothing");
     }
-    let rounds = measure(args, &options, &signals, &stop)?;
+    let measured = measure(args, &options, &signals, &stop)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let default_name = if args.in_memory { "tick-to-order-in-memory" } else { "tick-to-order" };
     let context = ReportContext {
@@ -185,7 +185,7 @@ fn tick_to_order(args: &TickToOrderArgs) -> Outcome {
         load_average: [load_before, load_average()],
     };
     let dir_name = format!("{}-{}", context.date, context.name);
-    let report = Report::new(context, &rounds).ok_or("no round was measured")?;
+    let report = Report::new(context, &measured).ok_or("no round was measured")?;
     print!("{}", report.markdown());
     if let Some(file) = &args.json {
         report.write_json(file).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -204,7 +204,7 @@ fn measure(
     options: &BenchOptions,
     signals: &StopSignals,
     stop: &Flag,
-) -> Result<Vec<Round>, Failure> {
+) -> Result<Measured, Failure> {
     let ticks = u64::from(args.rate).saturating_mul(options.measure_ns) / 1_000_000_000;
     let is_in_memory = args.in_memory;
     let worker = {
@@ -225,7 +225,7 @@ fn measure(
         std::thread::sleep(Duration::from_millis(100));
     }
     match worker.join() {
-        Ok(Ok(rounds)) => Ok(rounds),
+        Ok(Ok(measured)) => Ok(measured),
         Ok(Err(BenchError::Stopped)) => Err(Failure::from("asked to stop; nothing is written")),
         Ok(Err(error)) => Err(Failure::from(error)),
         Err(_) => Err(Failure::from("the bench panicked: a bug")),

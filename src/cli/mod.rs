@@ -1,6 +1,7 @@
 //! The command line: a thin shell over `runtime`.
 
 mod bench;
+mod capture;
 mod inspect;
 mod memory;
 mod replay;
@@ -79,6 +80,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Measure latency on this machine, beside its floor.
     Bench(bench::BenchArgs),
+    /// Record a venue's public stream as it comes.
+    Capture(capture::CaptureArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Capture(args) => capture::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),

@@ -65,12 +65,21 @@ pub struct RunArgs {
     engine: EngineArgs,
 }
 
+/// Where a venue is.
+pub struct Address {
+    /// Base of its WebSockets.
+    pub ws: String,
+    /// Base of its REST interface.
+    pub rest: String,
+    /// For `wss`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Certificates to trust beside the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
 /// Where to trade, and as whom.
 struct Access {
-    ws: String,
-    rest: String,
-    tls: Option<Arc<ClientConfig>>,
-    ca_pem: Option<Vec<u8>>,
+    address: Address,
     api_key: String,
     secret: Secret,
 }
@@ -127,24 +136,18 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         };
         let handle = Simex::start(simex, SocketAddr::from(([127, 0, 0, 1], 0)), server)?;
         let (ws, http) = if args.tls { ("wss", "https") } else { ("ws", "http") };
-        let access = Access {
+        let address = Address {
             ws: format!("{ws}://{}", handle.addr()),
             rest: format!("{http}://{}", handle.addr()),
             tls: client,
             ca_pem,
-            api_key: account.api_key,
-            secret: Secret::new(account.api_secret),
         };
+        let access = Access { address, api_key: account.api_key, secret: Secret::new(account.api_secret) };
         return Ok((access, Some(handle)));
     }
-    let (ws, rest) = match venue.environment {
-        Environment::Testnet => {
-            ("wss://stream-testnet.bybit.com".to_owned(), "https://api-testnet.bybit.com".to_owned())
-        }
-        Environment::Mainnet => ("wss://stream.bybit.com".to_owned(), "https://api.bybit.com".to_owned()),
-        _ => (venue.ws.clone().unwrap_or_default(), venue.rest.clone().unwrap_or_default()),
-    };
-    let host = WsUrl::parse(&ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
+    let address = address(config)?;
+    let ws = &address.ws;
+    let host = WsUrl::parse(ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
     let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !args.live && !is_loopback {
         return Err(Failure::usage(format!(
@@ -155,6 +158,22 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         std::env::var(name)
             .map_err(|_| Failure::usage(format!("{name} is not set; keys come from the environment alone")))
     };
+    let api_key = from_env("TERCEL_API_KEY")?;
+    let secret = Secret::new(from_env("TERCEL_API_SECRET")?);
+    let access = Access { address, api_key, secret };
+    Ok((access, None))
+}
+
+/// Where the venue is that the configuration names, if it is not embedded.
+pub fn address(config: &Config) -> Result<Address, Failure> {
+    let venue = &config.venue;
+    let (ws, rest) = match venue.environment {
+        Environment::Testnet => {
+            ("wss://stream-testnet.bybit.com".to_owned(), "https://api-testnet.bybit.com".to_owned())
+        }
+        Environment::Mainnet => ("wss://stream.bybit.com".to_owned(), "https://api.bybit.com".to_owned()),
+        _ => (venue.ws.clone().unwrap_or_default(), venue.rest.clone().unwrap_or_default()),
+    };
     let ca_pem = match &venue.ca_file {
         Some(file) => Some(std::fs::read(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?),
         None => None,
@@ -164,21 +183,13 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         (Some(file), true) => Some(tls::client_config(tls::Roots::CaFile(file))?),
         (None, true) => Some(tls::client_config(tls::Roots::System)?),
     };
-    let access = Access {
-        ws,
-        rest,
-        tls,
-        ca_pem,
-        api_key: from_env("TERCEL_API_KEY")?,
-        secret: Secret::new(from_env("TERCEL_API_SECRET")?),
-    };
-    Ok((access, None))
+    Ok(Address { ws, rest, tls, ca_pem })
 }
 
 fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
-    let url = format!("{}{path}", access.ws);
+    let url = format!("{}{path}", access.address.ws);
     let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    Ok(LinkConfig { url, tls: access.tls.clone(), limits })
+    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits })
 }
 
 /// What the venue says before the engine starts.
@@ -263,8 +274,8 @@ fn trade(
         api_key: access.api_key.clone(),
         secret: Some(access.secret.clone()),
         recv_window_ms: config.venue.recv_window_ms,
-        extra_ca_pem: access.ca_pem.clone(),
-        ..RestConfig::new(&access.rest)
+        extra_ca_pem: access.address.ca_pem.clone(),
+        ..RestConfig::new(&access.address.rest)
     })?;
     let opening = reconcile(&rest, config, run_id, &unix_ms)?;
     let table = opening.table;
@@ -339,21 +350,25 @@ fn trade(
     let limit = args.run_for.map(|d| Duration::from_nanos(d.0));
     let mut status_line = StatusLine::new();
     let trading = Instant::now();
-    let mut why = if became_ready { "time is up" } else { "the venue did not become ready" };
-    while became_ready {
-        if signals.is_set() {
-            why = "asked to stop";
+    let mut broke = false;
+    let why = loop {
+        if !became_ready {
+            break "the venue did not become ready";
+        } else if signals.is_set() {
+            break "asked to stop";
         } else if live.has_broken() {
-            why = "a thread ended";
+            break "a thread ended";
+        } else if live.status().read().is_some_and(|status| status.is_stopping) {
+            broke = true;
+            break "the engine stopped itself: the private stream or the journal was lost";
         } else if embedded.is_some_and(SimexHandle::is_feed_finished) {
-            why = "the feed has ended";
-        } else if limit.is_none_or(|limit| trading.elapsed() < limit) {
-            status_line.tick(&live, trading.elapsed());
-            std::thread::sleep(Duration::from_millis(10));
-            continue;
+            break "the feed has ended";
+        } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
+            break "time is up";
         }
-        break;
-    }
+        status_line.tick(&live, trading.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    };
     status_line.end();
     eprintln!("stopping: {why}; cancelling open orders");
     stop_trading(&mut live);
@@ -387,7 +402,7 @@ fn trade(
     println!(
         "ran {:.1} s on {} ({}): {} market messages, {} refused, {} gaps, {} resyncs, {} requests sent, {} connections lost",
         outcome.elapsed_s,
-        access.ws,
+        access.address.ws,
         config.threads.topology,
         c.messages,
         c.decode_errors,
@@ -411,6 +426,9 @@ fn trade(
     }
     if !became_ready {
         return Err(Failure::from("the venue did not become ready: no login, or no book"));
+    }
+    if broke {
+        return Err(Failure::from(why));
     }
     Ok(if view.is_some() && summary.is_good() { Exit::Good } else { Exit::NotReconciled })
 }

@@ -67,6 +67,10 @@ pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig,
             .collect();
         simex.feed = FeedConfig::Capture { lines: load_capture(file)?, speed_percent: 100, repeat: false };
     }
+    for listing in &mut simex.listings {
+        listing.spec.maker_fee = config.simex.maker_fee_bps.0;
+        listing.spec.taker_fee = config.simex.taker_fee_bps.0;
+    }
     Ok(simex)
 }
 

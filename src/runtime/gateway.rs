@@ -249,10 +249,10 @@ impl GatewayDuty {
         let taken = self.clock.now();
         let time_ms = taken.as_millis().saturating_add_signed(self.config.clock_offset_ms);
         let Self { trade, encoder, clock, latency, .. } = self;
-        if !trade.is_ready {
-            return Ok(self.refuse(command, taken));
-        }
-        let Some(conn) = trade.link.conn() else { return Ok(self.refuse(command, taken)) };
+        let Some(conn) = trade.link.conn().filter(|_| trade.is_ready) else {
+            self.refuse(command, taken);
+            return Ok(());
+        };
         let mut is_rendered = true;
         let queued = conn.send_with(ORDER_BYTES_MAX, |out| match encoder.request(command, time_ms, out) {
             Ok(len) => len,
@@ -262,7 +262,8 @@ impl GatewayDuty {
             }
         });
         if queued.is_err() || !is_rendered {
-            return Ok(self.refuse(command, taken));
+            self.refuse(command, taken);
+            return Ok(());
         }
         let encoded = clock.now();
         let written = clock.now();
