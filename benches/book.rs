@@ -1,4 +1,5 @@
 //! The book against two `BTreeMap`s, over the depth events of a feed, decoded before.
+#![allow(missing_docs)] // `criterion_group!` makes a public function without any.
 
 mod common;
 

@@ -2,6 +2,7 @@
 //! typed `serde_json` and two `BTreeMap`s that only decode and keep the book.
 //!
 //! Prints messages a second and the ratio, rounds in turns, before criterion takes its own samples.
+#![allow(missing_docs)] // `criterion_group!` makes a public function without any.
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The ring against rtrb, on one thread: what the operations cost when nobody waits. What crossing a core costs is part of
 //! `tercel bench`.
+#![allow(missing_docs)] // `criterion_group!` makes a public function without any.
 
 use std::hint::black_box;
 

@@ -37,7 +37,7 @@ fn write(out: &mut String, histogram: &Histogram<u64>) -> fmt::Result {
         histogram.stdev() / UNIT_NS
     )?;
     writeln!(out, "#[Max     = {:12.3}, Total count    = {:12}]", histogram.max() as f64 / UNIT_NS, histogram.len())?;
-    let buckets = f64::from(u32::try_from(histogram.buckets()).unwrap_or(u32::MAX));
+    let buckets = histogram.buckets();
     writeln!(out, "#[Buckets = {buckets:12}, SubBuckets     = {:12}]", 2048)
 }
 

@@ -404,7 +404,7 @@ mod tests {
     fn a_capture_is_played_at_its_own_pace() {
         let mut generated = Traffic::generated(1000, 7);
         let mut capture = Capture::default();
-        capture.push(Nanos::new(1_000), &generated.snapshot().to_vec());
+        capture.push(Nanos::new(1_000), generated.snapshot());
         for number in 0..5 {
             let payload = generated.tick(number).unwrap().payload.to_vec();
             capture.push(Nanos::new(11_000 + number * 10_000), &payload);
