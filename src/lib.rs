@@ -44,4 +44,6 @@ pub mod runtime;
 
 pub mod config;
 
+pub mod bench;
+
 pub mod cli;

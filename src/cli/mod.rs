@@ -1,5 +1,6 @@
 //! The command line: a thin shell over `runtime`.
 
+mod bench;
 mod capture;
 mod inspect;
 mod memory;
@@ -77,6 +78,8 @@ enum Command {
     Run(run::RunArgs),
     /// Replay a captured feed through the engine, with fills simulated.
     Replay(replay::ReplayArgs),
+    /// Measure latency on this machine, beside its floor.
+    Bench(bench::BenchArgs),
     /// Record a venue's public stream as it comes.
     Capture(capture::CaptureArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
+        Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Inspect(args) => inspect::run(&args),
