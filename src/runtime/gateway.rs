@@ -225,7 +225,14 @@ impl GatewayDuty {
                             keep(first_errors, format!("reply without a request of ours, code {code}"));
                         }
                         Ok(_) => {}
-                        Err(error) => keep_error(first_errors, frame, &error),
+                        Err(error) => {
+                            keep_error(first_errors, frame, &error);
+                            if kind == LinkKind::Private {
+                                // It may have held a fill. The stream is not whole any more, and the engine must know.
+                                return Err(CloseReason::Local);
+                            }
+                            // A reply that cannot be read is a reply that did not come: its order becomes unknown.
+                        }
                     }
                 }
                 Message::Close { code, .. } => return Err(CloseReason::Peer { code }),
