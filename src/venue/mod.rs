@@ -14,6 +14,8 @@
 
 pub mod binance;
 pub mod bybit;
+#[cfg(target_arch = "x86_64")]
+mod column;
 mod count;
 mod error;
 #[doc(hidden)]

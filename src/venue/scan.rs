@@ -7,6 +7,8 @@
 //! is ever used.
 
 use super::WireError;
+#[cfg(target_arch = "x86_64")]
+use super::column::{self, Layout, Sse};
 use super::source::{COUNT_MAX, Grid, LevelBuf, Members, Source, Span};
 use crate::types::DecimalError;
 
@@ -70,13 +72,36 @@ impl<'a> Scanner<'a> {
         self.bytes.get(pos..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
     }
 
+    /// As `word_at`, with zeros for what lies beyond the end; `None` only if the whole message is shorter than a word.
+    #[inline(always)]
+    fn word_with_zeros(&self, pos: usize) -> Option<u64> {
+        if let Some(word) = self.word_at(pos) {
+            return Some(word);
+        }
+        let start = self.bytes.len().checked_sub(8)?;
+        let missing = pos.checked_sub(start).filter(|&missing| missing < 8)?;
+        Some(self.word_at(start)? >> (8 * missing))
+    }
+
+    /// The 24 bytes from here, with zeros for what lies beyond the end.
+    #[cold]
+    fn window_with_zeros(self) -> [u8; 24] {
+        let mut window = [0; 24];
+        let rest = self.bytes.get(self.pos..).unwrap_or(&[]);
+        let len = rest.len().min(24);
+        window[..len].copy_from_slice(&rest[..len]);
+        window
+    }
+
     #[inline(always)]
     fn at(&self, pos: usize) -> Option<u8> {
         self.bytes.get(pos).copied()
     }
 
+    /// What is wrong here. By value, as every path out of the hot loops: a cursor that is never borrowed by a call stays in
+    /// registers, and each number would otherwise wait for the store of the position before it.
     #[cold]
-    fn wrong(&self) -> WireError {
+    fn wrong(self) -> WireError {
         match self.at(self.pos) {
             Some(found) => WireError::Syntax { at: self.pos as u32, found },
             None => WireError::Truncated,
@@ -87,17 +112,19 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     fn token(&mut self) -> Option<u8> {
         let byte = self.at(self.pos)?;
-        if byte > b' ' { Some(byte) } else { self.token_after_space() }
+        if byte > b' ' {
+            return Some(byte);
+        }
+        self.pos = self.after_space();
+        self.at(self.pos)
     }
 
     #[cold]
-    fn token_after_space(&mut self) -> Option<u8> {
-        loop {
-            match self.at(self.pos)? {
-                b' ' | b'\t' | b'\n' | b'\r' => self.pos += 1,
-                byte => return Some(byte),
-            }
+    fn after_space(mut self) -> usize {
+        while matches!(self.at(self.pos), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.pos += 1;
         }
+        self.pos
     }
 
     #[inline(always)]
@@ -270,41 +297,51 @@ impl<'a> Scanner<'a> {
     /// The count of steps of the decimal that starts here and ends at a quote, which is passed.
     ///
     /// The usual decimal has one to eight digits before the dot and up to eight after it and lies whole in a window
-    /// of 16 bytes. Its two halves are converted eight digits at a time; everything else goes through [`Grid::parse`].
+    /// of 16 bytes. It is converted eight digits at a time; everything else goes through [`Grid::parse`].
+    ///
+    /// `shape` is where dot and quote were in the number before. Numbers of one column are mostly equally long, and a
+    /// guess that holds costs two compared bytes; more important, the processor then need not wait for the search to
+    /// know where the next number begins.
     #[inline(always)]
-    fn decimal_to_quote(&mut self, grid: &Grid) -> Result<i64, WireError> {
-        match self.usual_decimal(grid) {
+    fn decimal_to_quote(&mut self, grid: &Grid, shape: &mut Shape) -> Result<i64, WireError> {
+        match self.usual_decimal(grid, shape) {
             Some(count) => Ok(count),
-            None => self.unusual_decimal(grid),
+            None => {
+                let (count, pos) = self.unusual_decimal(grid)?;
+                self.pos = pos;
+                Ok(count)
+            }
         }
     }
 
     #[inline(always)]
-    fn usual_decimal(&mut self, grid: &Grid) -> Option<i64> {
-        let window: &[u8; 24] = self.bytes.get(self.pos..)?.first_chunk()?;
-        let (quote, dot) = find_quote_and_dot(window.first_chunk()?);
-        let whole_len = if dot < quote { dot } else { quote };
-        if quote == 16 || whole_len == 0 || whole_len > 8 || !grid.is_narrow {
-            return None;
-        }
-        let head = u64::from_le_bytes(*window.first_chunk()?) ^ ZEROS;
-        // Moves the first `whole_len` digits to the top: what follows them falls out, zeros come in below.
-        let whole = head << (64 - 8 * whole_len);
-        let mut fraction = 0;
-        if dot < quote {
-            let fraction_len = quote - dot - 1;
-            if fraction_len == 0 || fraction_len > 8 {
-                return None;
+    fn usual_decimal(&mut self, grid: &Grid, shape: &mut Shape) -> Option<i64> {
+        let short;
+        let window: &[u8; 24] = match self.bytes.get(self.pos..)?.first_chunk() {
+            Some(window) => window,
+            None => {
+                short = self.window_with_zeros();
+                &short
             }
-            let tail = window.get(dot + 1..dot + 9)?.first_chunk()?;
-            // Keeps the first `fraction_len` digits; the rest become zeros.
-            fraction = (u64::from_le_bytes(*tail) ^ ZEROS) & (u64::MAX >> (64 - 8 * fraction_len));
+        };
+        let holds = |shape: &Shape| window[shape.quote & 15] == b'"' && window[shape.dot & 15] == shape.dot_byte;
+        if !holds(shape) {
+            *shape = Shape::find(window.first_chunk()?, grid)?;
         }
-        if (above_nine(whole) | above_nine(fraction) | (fraction & grid.beyond)) != 0 {
+        // The bytes before the dot and between dot and quote are checked to be digits, so a shape that holds is the shape.
+        let head = (u64::from_le_bytes(*window.first_chunk()?) ^ ZEROS) & shape.whole_mask;
+        let tail = window.get((shape.dot & 15) + 1..(shape.dot & 15) + 9)?.first_chunk()?;
+        let tail = (u64::from_le_bytes(*tail) ^ ZEROS) & shape.fraction_mask;
+        if (above_nine(head) | above_nine(tail) | (tail & grid.beyond)) != 0 {
             return None;
         }
-        // Both factors stay below 10⁸, so the sum stays below 10¹⁶: within `COUNT_MAX`.
-        let value = eight_digits(whole) as i64 * grid.pow + eight_digits(fraction << grid.shift) as i64;
+        let fraction = tail << grid.shift;
+        let value = if shape.is_short {
+            eight_digits(head << shape.whole_shift | fraction) as i64
+        } else {
+            // Both factors stay below 10⁸, so the sum stays below 10¹⁶: within `COUNT_MAX`.
+            eight_digits(head << shape.whole_shift) as i64 * grid.pow + eight_digits(fraction) as i64
+        };
         let count = if grid.units == 1 {
             value
         } else if value % grid.units == 0 {
@@ -312,26 +349,85 @@ impl<'a> Scanner<'a> {
         } else {
             return None;
         };
-        self.pos += quote + 1;
+        self.pos += shape.quote + 1;
         Some(count)
     }
 
     #[cold]
-    fn unusual_decimal(&mut self, grid: &Grid) -> Result<i64, WireError> {
-        grid.parse(self.text_to_quote()?)
+    fn unusual_decimal(mut self, grid: &Grid) -> Result<(i64, usize), WireError> {
+        let count = grid.parse(self.text_to_quote()?)?;
+        Ok((count, self.pos))
     }
 
-    /// Takes `literal` if it lies here exactly so.
+    /// Takes `literal`, which mostly lies here exactly so, or else the two tokens it consists of.
+    ///
+    /// A branch and no conditional move: the next position must not wait for the bytes here.
     #[inline(always)]
-    fn take<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
-        let found = self.bytes.get(self.pos..).and_then(|rest| rest.first_chunk::<N>());
-        let is_here = found == Some(literal);
-        self.pos += if is_here { N } else { 0 };
-        is_here
+    fn take(&mut self, literal: &[u8; 2]) -> Result<(), WireError> {
+        if self.bytes.get(self.pos..).and_then(|rest| rest.first_chunk::<2>()) == Some(literal) {
+            self.pos += 2;
+            return Ok(());
+        }
+        self.pos = self.after_tokens(*literal)?;
+        Ok(())
+    }
+
+    #[cold]
+    fn after_tokens(mut self, tokens: [u8; 2]) -> Result<usize, WireError> {
+        self.expect(tokens[0])?;
+        self.expect(tokens[1])?;
+        Ok(self.pos)
     }
 }
 
-const _: () = assert!(COUNT_MAX >= 10_000_000_000_000_000, "the quick conversion yields up to sixteen digits");
+const _: () = assert!(COUNT_MAX >= 10_000_000_000_000_000, "the quick conversions yield up to sixteen digits");
+
+/// Where dot and quote of a decimal are, and what follows from that for its conversion under one [`Grid`].
+#[derive(Clone, Copy)]
+struct Shape {
+    quote: usize,
+    /// Equal to `quote` if there is no dot.
+    dot: usize,
+    dot_byte: u8,
+    /// Whether whole digits and the step's decimals fit one word of eight.
+    is_short: bool,
+    whole_shift: u32,
+    whole_mask: u64,
+    fraction_mask: u64,
+}
+
+impl Shape {
+    /// Holds for nothing: no byte is a quote and zero.
+    const NONE: Self =
+        Self { quote: 0, dot: 0, dot_byte: 0, is_short: false, whole_shift: 0, whole_mask: 0, fraction_mask: 0 };
+
+    /// The shape of the number at the start of the window, if it is of the usual kind. Out of line: inside the loop over
+    /// levels it would take the registers that the conversion needs.
+    #[inline(never)]
+    fn find(window: &[u8; 16], grid: &Grid) -> Option<Self> {
+        let (quote, dot) = find_quote_and_dot(window);
+        let whole_len = if dot < quote { dot } else { quote };
+        if quote == 16 || whole_len == 0 || whole_len > 8 || !grid.is_narrow {
+            return None;
+        }
+        let fraction_len = if dot < quote { quote - dot - 1 } else { 0 };
+        if (dot < quote && fraction_len == 0) || fraction_len > 8 {
+            return None;
+        }
+        let is_short = whole_len + grid.decimals <= 8;
+        let last = if is_short { whole_len + grid.decimals } else { whole_len };
+        Some(Self {
+            quote,
+            dot: whole_len,
+            dot_byte: if dot < quote { b'.' } else { b'"' },
+            is_short,
+            // Moves the last whole digit to where it counts: the top, or just below the decimals.
+            whole_shift: 64 - 8 * last as u32,
+            whole_mask: u64::MAX >> (64 - 8 * whole_len),
+            fraction_mask: if fraction_len == 0 { 0 } else { u64::MAX >> (64 - 8 * fraction_len) },
+        })
+    }
+}
 
 /// Where the first quote and the first dot of the window are, 16 if there is none.
 #[inline(always)]
@@ -401,7 +497,7 @@ impl<'a> Source<'a> for Scanner<'a> {
         self.token();
         let start = self.pos;
         if let Some(low) = self.word_at(start)
-            && let Some(high) = self.word_at(start + 8)
+            && let Some(high) = self.word_with_zeros(start + 8)
         {
             let (low, high) = (low ^ ZEROS, high ^ ZEROS);
             let low_len = first(above_nine(low));
@@ -453,7 +549,8 @@ impl<'a> Source<'a> for Scanner<'a> {
     #[inline(always)]
     fn decimal(&mut self, grid: &Grid) -> Result<i64, WireError> {
         self.expect(b'"')?;
-        self.decimal_to_quote(grid)
+        let mut shape = Shape::NONE;
+        self.decimal_to_quote(grid, &mut shape)
     }
 
     #[inline(always)]
@@ -472,48 +569,172 @@ impl<'a> Source<'a> for Scanner<'a> {
         }
     }
 
-    /// The dense form `[["p","q"],["p","q"]]` is taken in one loop; white space anywhere sends the rest through the
-    /// general way.
     #[inline]
     fn levels(&mut self, px: &Grid, qty: &Grid, out: &mut LevelBuf) -> Result<Span, WireError> {
-        let start = out.len;
-        self.expect(b'[')?;
-        if self.token() == Some(b']') {
-            self.pos += 1;
-            return Ok(Span { start, end: start });
+        let mut written = out.written;
+        written[0].aim(px);
+        written[1].aim(qty);
+        let [px_column, qty_column] = &mut written;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(has) = Sse::detect() {
+            let columns = (SseColumn { has, written: px_column }, SseColumn { has, written: qty_column });
+            let span = column::levels(has, self, (px, qty), out, columns);
+            out.written = written;
+            return span;
         }
-        loop {
-            if !self.take(b"[\"") {
-                self.expect(b'[')?;
-                self.expect(b'"')?;
-            }
-            let level_px = self.decimal_to_quote(px)?;
-            if !self.take(b",\"") {
-                self.expect(b',')?;
-                self.expect(b'"')?;
-            }
-            let level_qty = self.decimal_to_quote(qty)?;
-            out.push(level_px, level_qty)?;
-            if self.take(b"],") {
-                continue;
-            }
-            self.expect(b']')?;
-            match self.token() {
-                Some(b',') => {
-                    self.pos += 1;
-                    self.token();
-                }
-                Some(b']') => {
-                    self.pos += 1;
-                    return Ok(Span { start, end: out.len });
-                }
-                _ => return Err(self.wrong()),
-            }
+        let span = self.levels_by((px, qty), out, (PlainColumn(px_column), PlainColumn(qty_column)));
+        out.written = written;
+        span
+    }
+}
+
+/// How the numbers of one column were written lately. It outlives the message: the next one is much like it.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    /// Decimals of the step that the rest was made for.
+    decimals: usize,
+    shape: Shape,
+    #[cfg(target_arch = "x86_64")]
+    layout: Layout,
+    /// The layout before: columns mostly change between two.
+    #[cfg(target_arch = "x86_64")]
+    other: Layout,
+}
+
+impl Written {
+    /// Nothing is known.
+    pub(super) const NONE: Self = Self {
+        decimals: 0,
+        shape: Shape::NONE,
+        #[cfg(target_arch = "x86_64")]
+        layout: Layout::NONE,
+        #[cfg(target_arch = "x86_64")]
+        other: Layout::NONE,
+    };
+
+    /// Prepares for numbers of `grid`; what was made for other decimals would yield wrong counts and is forgotten.
+    #[inline(always)]
+    fn aim(&mut self, grid: &Grid) {
+        if self.decimals != grid.decimals {
+            *self = Self { decimals: grid.decimals, ..Self::NONE };
         }
     }
 }
 
+/// Reads the numbers of one column.
+pub(super) trait Column {
+    /// The count of steps of the decimal that starts here and ends at a quote, which is passed.
+    fn read(&mut self, scanner: &mut Scanner<'_>, grid: &Grid) -> Result<i64, WireError>;
+}
+
+/// Eight digits at a time, on any processor.
+struct PlainColumn<'w>(&'w mut Written);
+
+impl Column for PlainColumn<'_> {
+    #[inline(always)]
+    fn read(&mut self, scanner: &mut Scanner<'_>, grid: &Grid) -> Result<i64, WireError> {
+        scanner.decimal_to_quote(grid, &mut self.0.shape)
+    }
+}
+
+/// Sixteen characters at a time.
+#[cfg(target_arch = "x86_64")]
+struct SseColumn<'w> {
+    has: Sse,
+    written: &'w mut Written,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Column for SseColumn<'_> {
+    #[inline(always)]
+    fn read(&mut self, scanner: &mut Scanner<'_>, grid: &Grid) -> Result<i64, WireError> {
+        if let Some(window) = scanner.bytes.get(scanner.pos..).and_then(|rest| rest.first_chunk())
+            && let Some(units) = self.written.layout.convert(self.has, window)
+            && grid.units == 1
+        {
+            scanner.pos += self.written.layout.len();
+            return Ok(units as i64);
+        }
+        let (count, pos) = self.read_another(*scanner, grid)?;
+        scanner.pos = pos;
+        Ok(count)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl SseColumn<'_> {
+    /// A number that is written otherwise than the one before.
+    #[inline(never)]
+    fn read_another(&mut self, mut scanner: Scanner<'_>, grid: &Grid) -> Result<(i64, usize), WireError> {
+        let written = &mut *self.written;
+        if let Some(window) = scanner.bytes.get(scanner.pos..).and_then(|rest| rest.first_chunk()) {
+            std::mem::swap(&mut written.layout, &mut written.other);
+            if let Some(units) = written.layout.convert(self.has, window)
+                && grid.units == 1
+            {
+                return Ok((units as i64, scanner.pos + written.layout.len()));
+            }
+            if let Some(layout) = Layout::of(window, grid) {
+                written.layout = layout;
+            }
+        }
+        let count = scanner.decimal_to_quote(grid, &mut written.shape)?;
+        Ok((count, scanner.pos))
+    }
+}
+
 impl Scanner<'_> {
+    /// The dense form `[["p","q"],["p","q"]]` is taken without looking for white space; where there is some, it is passed.
+    #[inline(always)]
+    pub(super) fn levels_by(
+        &mut self,
+        (px, qty): (&Grid, &Grid),
+        out: &mut LevelBuf,
+        (mut px_column, mut qty_column): (impl Column, impl Column),
+    ) -> Result<Span, WireError> {
+        let start = out.len;
+        let mut cursor = *self;
+        cursor.expect(b'[')?;
+        if cursor.token() == Some(b']') {
+            cursor.pos += 1;
+            *self = cursor;
+            return Ok(Span { start, end: start });
+        }
+        loop {
+            cursor.take(b"[\"")?;
+            let level_px = px_column.read(&mut cursor, px)?;
+            cursor.take(b",\"")?;
+            let level_qty = qty_column.read(&mut cursor, qty)?;
+            out.push(level_px, level_qty)?;
+            match cursor.bytes.get(cursor.pos..).and_then(|rest| rest.first_chunk()) {
+                Some(b"],") => cursor.pos += 2,
+                _ => match cursor.after_row()? {
+                    (pos, true) => cursor.pos = pos,
+                    (pos, false) => {
+                        self.pos = pos;
+                        return Ok(Span { start, end: out.len });
+                    }
+                },
+            }
+        }
+    }
+
+    /// Where the next row begins, or behind the last bracket.
+    #[cold]
+    fn after_row(mut self) -> Result<(usize, bool), WireError> {
+        self.expect(b']')?;
+        let has_more = match self.token() {
+            Some(b',') => true,
+            Some(b']') => false,
+            _ => return Err(self.wrong()),
+        };
+        self.pos += 1;
+        if has_more {
+            self.token();
+        }
+        Ok((self.pos, has_more))
+    }
+
     /// Checks that a whole number ends as one: a fraction or an exponent would change its value.
     #[inline(always)]
     fn whole(&self, value: u64) -> Result<u64, WireError> {
@@ -599,6 +820,48 @@ mod tests {
             let grid = Grid::new(Step::new(units, decimals).unwrap());
             let json = format!("\"{text}\"{}", &",\"aaaaaaaaaaaaaaaaaaaaaaaaaaaa"[..pad]);
             prop_assert_eq!(Scanner::new(json.as_bytes()).decimal(&grid), grid.parse(text.as_bytes()));
+        }
+
+        /// One buffer for all: what is remembered of one grid's columns must never be used for another's.
+        #[test]
+        fn levels_equal_the_plain_conversion_whatever_came_before(
+            lists in prop::collection::vec(
+                (
+                    prop::collection::vec(("[1-9][0-9]{0,8}(\\.[0-9]{1,9})?", "[0-9]{1,9}(\\.[0-9]{1,9})?"), 0..6),
+                    (1u32..4, 0u8..=12), (1u32..4, 0u8..=12), any::<bool>(),
+                ),
+                1..12,
+            ),
+        ) {
+            let mut out = LevelBuf::new();
+            for (rows, px, qty, is_spaced) in lists {
+                let (px, qty) = (Grid::new(Step::new(px.0, px.1).unwrap()), Grid::new(Step::new(qty.0, qty.1).unwrap()));
+                let row = |(p, q): &(String, String)| format!(r#"["{p}","{q}"]"#);
+                let text = format!("[{}]  ", rows.iter().map(row).collect::<Vec<_>>().join(","));
+                let text = if is_spaced { text.replace(',', " , ") } else { text };
+                let want: Result<Vec<(i64, i64)>, WireError> = rows
+                    .iter()
+                    .map(|(p, q)| match (px.parse(p.as_bytes())?, qty.parse(q.as_bytes())?) {
+                        (0, _) => Err(WireError::OutOfRange),
+                        level => Ok(level),
+                    })
+                    .collect();
+                out.clear();
+                let found = Scanner::new(text.as_bytes()).levels(&px, &qty, &mut out);
+                let found = found.map(|span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>());
+                prop_assert_eq!(&found, &want);
+                // The way of processors without SSE4.1, with a memory of its own.
+                let mut written = out.written;
+                written[0].aim(&px);
+                written[1].aim(&qty);
+                let [px_column, qty_column] = &mut written;
+                out.clear();
+                let columns = (PlainColumn(px_column), PlainColumn(qty_column));
+                let plain = Scanner::new(text.as_bytes()).levels_by((&px, &qty), &mut out, columns);
+                let plain = plain.map(|span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>());
+                prop_assert_eq!(&plain, &want);
+                out.written = written;
+            }
         }
 
         #[test]

@@ -5,6 +5,7 @@
 //! the differential tests check.
 
 use super::WireError;
+use super::scan::Written;
 use crate::types::{DecimalError, Event, Level, Lots, Money, Rate, Step, Ticks};
 
 /// Greatest magnitude of a price in ticks or a quantity in lots: two decimal digits below the end of `i64`, so that sums of
@@ -100,6 +101,8 @@ pub(crate) struct Grid {
     pub(crate) shift: u32,
     /// Digits (one a byte, the first lowest) beyond the step's decimals: they must be zero.
     pub(crate) beyond: u64,
+    /// Decimals of the step.
+    pub(crate) decimals: usize,
     /// Whether the eight-digit conversion can do it at all.
     pub(crate) is_narrow: bool,
 }
@@ -114,6 +117,7 @@ impl Grid {
             pow: 10i64.pow(narrow),
             shift: if narrow == 0 { 0 } else { 64 - 8 * narrow },
             beyond: if narrow == 8 { 0 } else { u64::MAX << (8 * narrow) },
+            decimals: decimals as usize,
             is_narrow: decimals <= 8,
         }
     }
@@ -136,11 +140,17 @@ pub(crate) struct Span {
 pub(crate) struct LevelBuf {
     levels: Box<[Level]>,
     pub(crate) len: usize,
+    /// How the last prices and the last quantities were written; the scanner's own.
+    pub(super) written: [Written; 2],
 }
 
 impl LevelBuf {
     pub(crate) fn new() -> Self {
-        Self { levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(), len: 0 }
+        Self {
+            levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
+            len: 0,
+            written: [Written::NONE; 2],
+        }
     }
 
     pub(crate) fn clear(&mut self) {

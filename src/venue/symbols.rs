@@ -1,5 +1,7 @@
 //! The instruments of one venue with their steps prepared for decoding.
 
+use std::cell::Cell;
+
 use super::source::Grid;
 use crate::types::{InstrumentId, InstrumentTable, VenueId};
 
@@ -15,18 +17,24 @@ pub(crate) struct Symbols {
     venue: VenueId,
     table: InstrumentTable,
     grids: Box<[Grids]>,
+    /// The instrument found last: messages of one come in runs, and comparing a name is cheaper than hashing it.
+    last: Cell<InstrumentId>,
 }
 
 impl Symbols {
     pub(crate) fn new(table: &InstrumentTable, venue: VenueId) -> Self {
         let grids = table.iter().map(|(_, spec)| Grids { px: Grid::new(spec.tick), qty: Grid::new(spec.lot) });
-        Self { venue, grids: grids.collect(), table: table.clone() }
+        Self { venue, grids: grids.collect(), table: table.clone(), last: Cell::new(InstrumentId(0)) }
     }
 
     /// The instrument of that name and its steps.
     #[inline]
     pub(crate) fn find(&self, symbol: &[u8]) -> Option<(InstrumentId, &Grids)> {
-        let id = self.table.find(self.venue, symbol)?;
+        let mut id = self.last.get();
+        if self.table.get(id).is_none_or(|spec| spec.symbol.as_bytes() != symbol || spec.venue != self.venue) {
+            id = self.table.find(self.venue, symbol)?;
+            self.last.set(id);
+        }
         self.grids.get(id.idx()).map(|grids| (id, grids))
     }
 

@@ -743,4 +743,4 @@ fn pass<'a, S: Source<'a>>(source: &mut S) -> Result<S, WireError> {
 }
 
 /// A `Grid` is a few words; two of them are looked up for each event.
-const _: () = assert!(size_of::<Grid>() <= 48);
+const _: () = assert!(size_of::<Grid>() <= 56);
