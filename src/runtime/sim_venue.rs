@@ -22,8 +22,8 @@ use super::duty::{Duty, DutyReport};
 use crate::ring::{Consumer, Flag, Producer};
 use crate::sim::{AccountId, Refusal, Venue, VenueEvent};
 use crate::types::{
-    Ack, Balance, Command, CommandKind, Control, Event, Fill, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money,
-    Nanos, Op, OrderUpdate, Position, Record, RecordSink, Reject, RejectKind,
+    Ack, Balance, Command, CommandKind, Control, Event, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money, Nanos,
+    Op, Position, Record, RecordSink, Reject, RejectKind,
 };
 
 /// Items handled in one poll.
@@ -48,61 +48,10 @@ impl Default for SimLatency {
     }
 }
 
-/// What the venue tells its client.
-#[derive(Clone, Copy, Debug)]
-enum Told {
-    Ack(Ack),
-    Reject(Reject),
-    Order(OrderUpdate),
-    Fill(Fill),
-    Position(Position),
-    Balance(Balance),
-    Link(Link),
-    Control(Control),
-    Timer,
-}
-
-impl Told {
-    fn event_at(&mut self, at: Nanos) -> Event<'static> {
-        match self {
-            Self::Ack(e) => {
-                e.meta.recv = at;
-                Event::Ack(*e)
-            }
-            Self::Reject(e) => {
-                e.meta.recv = at;
-                Event::Reject(*e)
-            }
-            Self::Order(e) => {
-                e.meta.recv = at;
-                Event::Order(*e)
-            }
-            Self::Fill(e) => {
-                e.meta.recv = at;
-                Event::Fill(*e)
-            }
-            Self::Position(e) => {
-                e.meta.recv = at;
-                Event::Position(*e)
-            }
-            Self::Balance(e) => {
-                e.meta.recv = at;
-                Event::Balance(*e)
-            }
-            Self::Link(e) => {
-                e.meta.recv = at;
-                Event::Link(*e)
-            }
-            Self::Control(control) => Event::Control(Meta { recv: at, ..Meta::default() }, *control),
-            Self::Timer => Event::Timer(Meta { recv: at, ..Meta::default() }),
-        }
-    }
-}
-
 /// Something that will happen at a moment.
 enum Due {
     Arrives(Command),
-    Tell(Told),
+    Tell(Event<'static>),
 }
 
 /// A moment, a running number to keep ties in order, and what happens then.
@@ -279,7 +228,7 @@ impl SimVenueDuty {
         let grid = t.get() / TIMER_NS;
         if grid > self.timer_grid {
             let at = Nanos::new(grid * TIMER_NS).max(self.now);
-            return self.tell(Told::Timer, at, |duty| duty.timer_grid = grid);
+            return self.tell(Event::Timer(Meta::default()), at, |duty| duty.timer_grid = grid);
         }
         if pending_at.is_some_and(|p| market_at.is_none_or(|m| p <= m)) {
             self.step_pending(t)
@@ -290,8 +239,9 @@ impl SimVenueDuty {
         }
     }
 
-    fn tell(&mut self, mut told: Told, at: Nanos, then: impl FnOnce(&mut Self)) -> Step {
-        if !self.give(&told.event_at(at)) {
+    fn tell(&mut self, mut told: Event<'static>, at: Nanos, then: impl FnOnce(&mut Self)) -> Step {
+        told.meta_mut().recv = at;
+        if !self.give(&told) {
             return Step::Wait;
         }
         self.now = at;
@@ -306,11 +256,11 @@ impl SimVenueDuty {
         self.now = at;
         let meta = Meta::default();
         let balance = self.balance();
-        self.schedule(at, Due::Tell(Told::Balance(balance)));
+        self.schedule(at, Due::Tell(Event::Balance(balance)));
         for kind in [LinkKind::Market, LinkKind::Private, LinkKind::Trade] {
-            self.schedule(at, Due::Tell(Told::Link(Link { meta, kind, is_up: true })));
+            self.schedule(at, Due::Tell(Event::Link(Link { meta, kind, is_up: true })));
         }
-        self.schedule(at, Due::Tell(Told::Control(Control::Arm)));
+        self.schedule(at, Due::Tell(Event::Control(meta, Control::Arm)));
         Step::Made
     }
 
@@ -322,7 +272,8 @@ impl SimVenueDuty {
                 self.arrive(&command, t);
             }
             Due::Tell(mut told) => {
-                if !self.give(&told.event_at(t)) {
+                told.meta_mut().recv = t;
+                if !self.give(&told) {
                     self.pending.push(Reverse(Pending { due: Due::Tell(told), ..next }));
                     return Step::Wait;
                 }
@@ -369,10 +320,10 @@ impl SimVenueDuty {
         let meta = Meta { instrument: command.instrument, venue_ts: now, ..Meta::default() };
         let client_id = command.client_id;
         let told = match self.venue.command(self.account, command, now) {
-            Ok(()) => Told::Ack(Ack { meta, op, client_id, limit_left: u32::MAX }),
+            Ok(()) => Event::Ack(Ack { meta, op, client_id, limit_left: u32::MAX }),
             Err(refusal) => {
                 let kind = if refusal == Refusal::UnknownOrder { RejectKind::Gone } else { RejectKind::Refused };
-                Told::Reject(Reject { meta, op, kind, client_id, code: 0 })
+                Event::Reject(Reject { meta, op, kind, client_id, code: 0 })
             }
         };
         self.schedule(now.saturating_add(self.latency.ack_ns), Due::Tell(told));
@@ -388,11 +339,11 @@ impl SimVenueDuty {
         let mut filled: Option<InstrumentId> = None;
         for idx in 0..self.venue.events().len() {
             let told = match &self.venue.events()[idx] {
-                VenueEvent::Order(record) => Told::Order(record.update(at)),
+                VenueEvent::Order(record) => Event::Order(record.update(at)),
                 VenueEvent::Execution(execution) => match execution.fill(at) {
                     Some(fill) => {
                         filled = Some(fill.meta.instrument);
-                        Told::Fill(fill)
+                        Event::Fill(fill)
                     }
                     None => continue,
                 },
@@ -406,10 +357,10 @@ impl SimVenueDuty {
                 let qty = account.holding(instrument).qty;
                 let meta = Meta { instrument, ..Meta::default() };
                 let position = Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO };
-                self.schedule(at, Due::Tell(Told::Position(position)));
+                self.schedule(at, Due::Tell(Event::Position(position)));
             }
             let balance = self.balance();
-            self.schedule(at, Due::Tell(Told::Balance(balance)));
+            self.schedule(at, Due::Tell(Event::Balance(balance)));
         }
     }
 
@@ -435,7 +386,7 @@ impl SimVenueDuty {
             self.has_ended.set();
             return Step::Wait;
         }
-        self.tell(Told::Timer, self.now.saturating_add(TIMER_NS), |_| {})
+        self.tell(Event::Timer(Meta::default()), self.now.saturating_add(TIMER_NS), |_| {})
     }
 }
 

@@ -407,6 +407,27 @@ impl Event<'_> {
         }
     }
 
+    /// The same, to be changed.
+    #[inline]
+    pub fn meta_mut(&mut self) -> &mut Meta {
+        match self {
+            Event::Book(e) => &mut e.meta,
+            Event::Top(e) => &mut e.meta,
+            Event::Trade(e) => &mut e.meta,
+            Event::Ticker(e) => &mut e.meta,
+            Event::BookStatus(e) => &mut e.meta,
+            Event::Ack(e) => &mut e.meta,
+            Event::Reject(e) => &mut e.meta,
+            Event::Order(e) => &mut e.meta,
+            Event::Fill(e) => &mut e.meta,
+            Event::Position(e) => &mut e.meta,
+            Event::Balance(e) => &mut e.meta,
+            Event::Link(e) => &mut e.meta,
+            Event::Timer(meta) | Event::Control(meta, _) => meta,
+            Event::Signal(e) => &mut e.meta,
+        }
+    }
+
     /// The kind's name, for people.
     pub const fn kind_name(&self) -> &'static str {
         match self {

@@ -156,15 +156,7 @@ impl PrivateDecoder {
                 self.counters.unknown_messages += u64::from(kind == PrivateKind::Unknown);
                 let decoded_ns = decoded_ns();
                 for event in &mut self.events {
-                    let meta = match event {
-                        Event::Ack(e) => &mut e.meta,
-                        Event::Reject(e) => &mut e.meta,
-                        Event::Order(e) => &mut e.meta,
-                        Event::Fill(e) => &mut e.meta,
-                        Event::Position(e) => &mut e.meta,
-                        Event::Balance(e) => &mut e.meta,
-                        _ => continue,
-                    };
+                    let meta = event.meta_mut();
                     meta.framed_ns = arrival.framed_ns;
                     meta.decoded_ns = decoded_ns;
                     sink.event(event);
