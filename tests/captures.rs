@@ -4,12 +4,11 @@
 //! missing file is a line `SKIPPED` on the error output.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
-use tercel::journal::{
-    Capture, CaptureError, CaptureMeta, CaptureReader, Frame, Inference, infer_named, load, side_snapshots,
-};
+use tercel::journal::{Capture, CaptureMeta, Frame, infer_file, load};
 use tercel::types::{BookKind, BookState, Event, InstrumentId, InstrumentTable, Level, Nanos, Top, TopCheck, VenueId};
 use tercel::venue::{Arrival, FeedConfig, FrameKind, Ignored, MarketFeed};
 
@@ -26,7 +25,8 @@ fn find(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {name}: no such capture in {}", folder().display());
+    // Straight to the error output: the test harness swallows `eprintln!`.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: no such capture in {}", folder().display());
     None
 }
 
@@ -156,28 +156,10 @@ struct Run {
     table: InstrumentTable,
 }
 
-/// What every message shows, those of the snapshots beside the capture included.
-fn infer_file(path: &Path) -> Inference {
-    let mut readers = vec![(CaptureReader::open(path).unwrap(), None)];
-    let sides = side_snapshots(path).into_iter();
-    readers.extend(sides.map(|(path, symbol)| (CaptureReader::open(&path).unwrap(), Some(symbol))));
-    infer_named(|look| -> Result<bool, CaptureError> {
-        while let Some((reader, symbol)) = readers.first_mut() {
-            if let Some((recv, message)) = reader.next_line()? {
-                look(recv, message, symbol.as_deref());
-                return Ok(true);
-            }
-            readers.remove(0);
-        }
-        Ok(false)
-    })
-    .unwrap()
-}
-
 /// Plays a capture with the snapshots beside it, under the sidecar that is inferred from it.
 fn run(config: FeedConfig, name: &str) -> Option<Run> {
     let path = find(name)?;
-    let inferred = infer_file(&path);
+    let inferred = infer_file(&path).unwrap();
     // The folder says what the file is: `binance-usdm/…`, `bybit/…`.
     assert_eq!(Some(inferred.meta.venue.as_str()), name.split('/').next(), "{:?}", inferred.guesses);
     let capture = load(&[path], inferred.meta.clock).unwrap();

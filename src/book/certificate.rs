@@ -5,7 +5,7 @@
 //! each other, a check waits until the top that decides it can no longer come.
 
 use super::Touch;
-use crate::types::{Top, TopCheck};
+use crate::types::{BookKind, Top, TopCheck};
 
 /// Most book states that wait for the venue's top. Binance's two streams were seen about 40 apart; a thousand leaves
 /// room for a stalled stream before the oldest are given up (and counted).
@@ -26,6 +26,7 @@ pub struct CertificateCounts {
 struct Numbered {
     seq: u64,
     touch: Touch,
+    is_snapshot: bool,
 }
 
 /// A fixed ring of numbered touches in ascending order of their numbers.
@@ -100,12 +101,14 @@ impl Certificate {
         }
     }
 
-    /// Takes the touch of the book after an update numbered `seq`.
+    /// Takes the touch of the book after an update numbered `seq`. A snapshot is not compared by [`TopCheck::AtOrBefore`]:
+    /// it comes by another way and its number may lie between two states of the top.
     #[inline]
-    pub fn on_book(&mut self, touch: Touch, seq: u64) {
+    pub fn on_book(&mut self, touch: Touch, seq: u64, kind: BookKind) {
+        let is_snapshot = kind == BookKind::Snapshot;
         match self.mode {
             TopCheck::AtOrBefore => {
-                self.counts.given_up += u64::from(self.books.push(Numbered { seq, touch }));
+                self.counts.given_up += u64::from(self.books.push(Numbered { seq, touch, is_snapshot }));
                 self.decide(self.newest_top);
             }
             TopCheck::SameSeq => {
@@ -115,16 +118,20 @@ impl Certificate {
                         self.count(top.touch == touch);
                     }
                 }
-                self.books.push(Numbered { seq, touch });
+                self.books.push(Numbered { seq, touch, is_snapshot });
             }
-            TopCheck::PriceAtArrival | TopCheck::None => {}
+            // Which rule holds is not known yet; the first top will tell.
+            TopCheck::None => {
+                self.books.push(Numbered { seq, touch, is_snapshot });
+            }
+            TopCheck::PriceAtArrival => {}
         }
     }
 
     /// Takes the venue's own top of book; `book` is the depth book's top as it stands.
     #[inline]
     pub fn on_top(&mut self, top: &Top, book: &Touch) {
-        let numbered = Numbered { seq: top.meta.seq, touch: Touch { bid: top.bid, ask: top.ask } };
+        let numbered = Numbered { seq: top.meta.seq, touch: Touch { bid: top.bid, ask: top.ask }, is_snapshot: false };
         if top.check != TopCheck::None && (self.mode == TopCheck::None || top.check < self.mode) {
             // A venue may send two streams that can be compared; the stricter rule has the smaller number.
             self.mode = top.check;
@@ -183,7 +190,7 @@ impl Certificate {
             while self.tops.second().is_some_and(|next| next.seq <= state.seq) {
                 self.tops.pop();
             }
-            if let Some(top) = self.tops.front().filter(|top| top.seq <= state.seq) {
+            if let Some(top) = self.tops.front().filter(|top| top.seq <= state.seq && !state.is_snapshot) {
                 self.count(top.touch == state.touch);
             }
         }

@@ -105,13 +105,13 @@ fn touch(bid: i64, ask: i64) -> Touch {
 fn at_or_before_waits_for_a_late_top() {
     let mut certificate = Certificate::new();
     certificate.on_top(&top(10, TopCheck::AtOrBefore, 1, 2), &touch(0, 0));
-    certificate.on_book(touch(3, 4), 12);
+    certificate.on_book(touch(3, 4), 12, BookKind::Delta);
     // The top numbered 11 comes late and is the one that update 12 must equal.
     certificate.on_top(&top(11, TopCheck::AtOrBefore, 3, 4), &touch(3, 4));
     assert_eq!(certificate.counts().checked, 0);
     certificate.on_top(&top(13, TopCheck::AtOrBefore, 5, 6), &touch(3, 4));
     assert_eq!(certificate.counts(), CertificateCounts { checked: 1, equal: 1, given_up: 0 });
-    certificate.on_book(touch(9, 10), 14);
+    certificate.on_book(touch(9, 10), 14, BookKind::Delta);
     certificate.finish();
     assert_eq!(certificate.counts(), CertificateCounts { checked: 2, equal: 1, given_up: 0 });
 }
@@ -122,9 +122,9 @@ fn at_or_before_remembers_tops_that_ran_ahead() {
     for (seq, bid) in [(10, 1), (12, 2), (14, 3)] {
         certificate.on_top(&top(seq, TopCheck::AtOrBefore, bid, 9), &touch(0, 0));
     }
-    certificate.on_book(touch(1, 9), 11);
-    certificate.on_book(touch(2, 9), 13);
-    certificate.on_book(touch(3, 9), 14);
+    certificate.on_book(touch(1, 9), 11, BookKind::Delta);
+    certificate.on_book(touch(2, 9), 13, BookKind::Delta);
+    certificate.on_book(touch(3, 9), 14, BookKind::Delta);
     assert_eq!(certificate.counts(), CertificateCounts { checked: 2, equal: 2, given_up: 0 });
     certificate.finish();
     assert_eq!(certificate.counts(), CertificateCounts { checked: 3, equal: 3, given_up: 0 });
@@ -134,12 +134,12 @@ fn at_or_before_remembers_tops_that_ran_ahead() {
 fn same_seq_compares_equal_numbers_in_either_order() {
     let mut certificate = Certificate::new();
     certificate.on_top(&top(10, TopCheck::SameSeq, 1, 2), &touch(0, 0));
-    certificate.on_book(touch(1, 2), 10);
-    certificate.on_book(touch(1, 3), 11);
-    certificate.on_book(touch(1, 4), 12);
+    certificate.on_book(touch(1, 2), 10, BookKind::Delta);
+    certificate.on_book(touch(1, 3), 11, BookKind::Delta);
+    certificate.on_book(touch(1, 4), 12, BookKind::Delta);
     certificate.on_top(&top(12, TopCheck::SameSeq, 1, 4), &touch(0, 0));
     certificate.on_top(&top(13, TopCheck::SameSeq, 7, 8), &touch(0, 0));
-    certificate.on_book(touch(7, 9), 13);
+    certificate.on_book(touch(7, 9), 13, BookKind::Delta);
     assert_eq!(certificate.counts(), CertificateCounts { checked: 3, equal: 2, given_up: 0 });
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, Failure, Outcome};
-use crate::journal::{CaptureMeta, CaptureReader, Inference, JournalReader, infer, meta_path, side_snapshots};
+use crate::journal::{CaptureMeta, Inference, JournalReader, infer_file, meta_path};
 
 /// Arguments of `tercel inspect`.
 #[derive(Args)]
@@ -27,25 +27,7 @@ pub fn sidecar_or_inference(file: &Path) -> Result<Inference, Failure> {
     if sidecar.exists() {
         return Ok(Inference { meta: CaptureMeta::read(&sidecar)?, guesses: Vec::new(), messages: 0 });
     }
-    let mut readers = vec![CaptureReader::open(file)?];
-    for (path, _) in side_snapshots(file) {
-        readers.push(CaptureReader::open(&path)?);
-    }
-    let inference = infer(|look| -> Result<bool, crate::journal::CaptureError> {
-        while let Some(reader) = readers.first_mut() {
-            match reader.next_line()? {
-                Some((recv, message)) => {
-                    look(recv, message);
-                    return Ok(true);
-                }
-                None => {
-                    readers.remove(0);
-                }
-            }
-        }
-        Ok(false)
-    });
-    inference.map_err(|e| Failure::usage(format!("{}: {e}", file.display())))
+    infer_file(file).map_err(Failure::usage)
 }
 
 /// Runs the command.

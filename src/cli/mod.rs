@@ -1,9 +1,12 @@
 //! The command line: a thin shell over `runtime`.
 
+mod bench;
+mod capture;
 mod inspect;
 mod memory;
 mod replay;
 mod report;
+mod run;
 mod signals;
 mod simex;
 mod summary;
@@ -71,8 +74,14 @@ Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or en
 
 #[derive(Subcommand)]
 enum Command {
+    /// Trade: on the simulated venue inside this process, or on the venue that the configuration names.
+    Run(run::RunArgs),
     /// Replay a captured feed through the engine, with fills simulated.
     Replay(replay::ReplayArgs),
+    /// Measure latency on this machine, beside its floor.
+    Bench(bench::BenchArgs),
+    /// Record a venue's public stream as it comes.
+    Capture(capture::CaptureArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
@@ -127,7 +136,10 @@ impl EngineArgs {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Capture(args) => capture::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),

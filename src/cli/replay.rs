@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,10 +12,11 @@ use super::memory::RssBytes;
 use super::report::closing_report;
 use super::summary::{Parts, Summary, VenueView};
 use super::{EngineArgs, Exit, Failure, Outcome};
+use crate::config::Config;
 use crate::journal::{CaptureMeta, load};
 use crate::ring::Flag;
 use crate::runtime::{LatencySummary, ReplayOptions, replay};
-use crate::types::VenueId;
+use crate::types::{InstrumentSpec, InstrumentTable, VenueId};
 use crate::venue::FeedConfig;
 
 /// Arguments of `tercel replay`.
@@ -60,6 +61,22 @@ fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, Failure> 
     Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock })
 }
 
+fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    PathBuf::from(part)
+}
+
+/// The table with the fees of the simulated account.
+fn with_fees(table: &InstrumentTable, config: &Config) -> Result<InstrumentTable, Failure> {
+    let specs = table.iter().map(|(_, spec)| InstrumentSpec {
+        maker_fee: config.simex.maker_fee_bps.0,
+        taker_fee: config.simex.taker_fee_bps.0,
+        ..*spec
+    });
+    InstrumentTable::new(specs.collect()).ok_or_else(|| Failure::from("the table of instruments does not hold itself"))
+}
+
 /// Runs the command.
 pub fn run(args: ReplayArgs) -> Outcome {
     let config = args.engine.config()?;
@@ -74,7 +91,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         }
     };
     let venue = meta.venue().map_err(Failure::usage)?;
-    let table = meta.table().map_err(Failure::usage)?;
+    let table = with_fees(&meta.table().map_err(Failure::usage)?, &config)?;
     if table.is_empty() {
         return Err(Failure::usage(format!(
             "{}: no instrument found; name them with --venue and --instruments",
@@ -84,7 +101,9 @@ pub fn run(args: ReplayArgs) -> Outcome {
     let capture = Arc::new(load(&args.files, meta.clock)?);
     let command_log: Option<Box<dyn Write + Send>> = match &args.commands {
         Some(path) => {
-            let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            // It gets its name when it is whole.
+            let part = part_of(path);
+            let file = File::create(&part).map_err(|e| format!("{}: {e}", part.display()))?;
             Some(Box::new(BufWriter::new(file)))
         }
         None => None,
@@ -110,6 +129,9 @@ pub fn run(args: ReplayArgs) -> Outcome {
     if let Some(error) = &outcome.sim.command_log_error {
         let path = args.commands.unwrap_or_default();
         return Err(Failure::from(format!("{}: {error}; the file is not whole", path.display())));
+    }
+    if let Some(path) = &args.commands {
+        std::fs::rename(part_of(path), path).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let view = VenueView {
         positions: outcome.sim.positions.clone(),

@@ -67,6 +67,10 @@ pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig,
             .collect();
         simex.feed = FeedConfig::Capture { lines: load_capture(file)?, speed_percent: 100, repeat: false };
     }
+    for listing in &mut simex.listings {
+        listing.spec.maker_fee = config.simex.maker_fee_bps.0;
+        listing.spec.taker_fee = config.simex.taker_fee_bps.0;
+    }
     Ok(simex)
 }
 
@@ -93,8 +97,8 @@ pub fn run(args: &SimexArgs) -> Outcome {
     };
     let signals = StopSignals::install()?;
     let is_tls = tls_config.is_some();
-    let handle = Simex::start(simex, args.addr, tls_config)
-        .map_err(|e| format!("cannot listen on {}: {e}", args.addr))?;
+    let handle =
+        Simex::start(simex, args.addr, tls_config).map_err(|e| format!("cannot listen on {}: {e}", args.addr))?;
     let (ws, http) = if is_tls { ("wss", "https") } else { ("ws", "http") };
     println!("simulated venue: {ws}://{0} (WebSockets), {http}://{0} (REST)", handle.addr());
     println!("  instruments {}  key {}  secret {}", symbols.join(" "), account.api_key, account.api_secret);

@@ -18,7 +18,7 @@ use crate::risk::{RateLimits, RiskLimits};
 use crate::runtime::{Idle, SimLatency, Topology};
 use crate::signal::SignalConfig;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
-use crate::types::{InstrumentSpec, Product, Symbol, VenueId};
+use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -375,12 +375,17 @@ impl Default for LimitsTable {
 }
 
 table! {
-    /// The simulated venue, and the fills of replays.
+    /// The simulated venue, and the fills of replays. Fees default to those of Bybit's highest tier (0 and 3 hundredths
+    /// of a percent); its lowest pays 2 and 5.5.
     SimexTable {
         /// Seed of its population.
         seed: u64,
         /// Balance of the account.
         balance: MoneyText,
+        /// Fee of a resting fill.
+        maker_fee_bps: Bps,
+        /// Fee of a crossing fill.
+        taker_fee_bps: Bps,
         /// Way of a request to the venue, in replays.
         entry_latency: Duration,
         /// Way of news from the venue, in replays.
@@ -394,6 +399,9 @@ impl Default for SimexTable {
         Self {
             seed: 7,
             balance: MoneyText(crate::types::Money::new(10_000 * crate::types::Money::ONE.get())),
+            // What Bybit's highest tier pays; see [`SimexTable`] for other tiers.
+            maker_fee_bps: Bps(Rate::ZERO),
+            taker_fee_bps: Bps(Rate::new(30_000)),
             entry_latency: Duration(d.entry_ns),
             ack_latency: Duration(d.ack_ns),
         }

@@ -28,8 +28,8 @@ use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
     Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, OrderStatus, OrderUpdate, Position, Reject, RejectKind, Side,
-    Ticker, Top, Trade,
+    InstrumentId, InstrumentTable, Link, LinkKind, Meta, Money, Nanos, OrderStatus, OrderUpdate, Position, Reject,
+    RejectKind, Side, Ticker, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -214,11 +214,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Fill(fill) => self.on_fill(fill, out),
             Event::Position(position) => self.on_position(position),
             Event::Balance(balance) => self.on_balance(balance),
-            Event::Link(link) => {
-                if link.kind == crate::types::LinkKind::Trade && !link.is_up {
-                    self.doubt_unanswered(0);
-                }
-            }
+            Event::Link(link) => self.on_link(link, out),
             Event::Timer(_) => self.on_timer(out),
             Event::Control(_, control) => self.on_control(*control, out),
             Event::Signal(_) => {}
@@ -233,7 +229,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if touch.is_crossed() {
             self.counts.crossed += 1;
         }
-        instrument.certificate.on_book(touch, event.cross_seq);
+        instrument.certificate.on_book(touch, event.cross_seq, event.kind);
         if instrument.fused.on_book(touch, event.cross_seq, self.now) {
             instrument.signals.on_touch(instrument.fused.touch(), self.now);
         }
@@ -341,8 +337,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn on_position(&mut self, position: &Position) {
-        if let Some(instrument) = self.instruments.get_mut(position.meta.instrument.idx()) {
-            instrument.venue_position = Some(position.qty);
+        let id = position.meta.instrument;
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.venue_position = Some(position.qty);
+        if self.mode == Mode::Watching && instrument.holding.fills == 0 {
+            // What the account brings into the session.
+            instrument.holding.adopt(&instrument.spec, position.qty, position.entry_px);
+            instrument.exposure.position = position.qty;
+            self.recount(id);
         }
     }
 
@@ -352,6 +354,17 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         self.wallet_venue = Some(balance.wallet);
         self.mark_equity();
+    }
+
+    fn on_link(&mut self, link: &Link, out: &mut impl CommandSink) {
+        match link.kind {
+            // Answers under way will not come.
+            LinkKind::Trade if !link.is_up => self.doubt_unanswered(0),
+            // Fills may be missed from now on, and nothing here reads them again: stop while the books are still true.
+            LinkKind::Private if !link.is_up && self.mode == Mode::Trading => self.on_control(Control::Stop, out),
+            // The feed says itself which books are stale.
+            LinkKind::Trade | LinkKind::Private | LinkKind::Market => {}
+        }
     }
 
     fn on_timer(&mut self, out: &mut impl CommandSink) {

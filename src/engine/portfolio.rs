@@ -41,6 +41,14 @@ pub struct PnlSplit {
 }
 
 impl Holding {
+    /// Takes over a position that was there before: `entry_px` is its average price of one whole unit, as the venue shows
+    /// it, so that its cost is as exact as that.
+    pub fn adopt(&mut self, spec: &InstrumentSpec, qty: Lots, entry_px: Money) {
+        let cost = entry_px.get().saturating_mul(i128::from(qty.get())).saturating_mul(spec.lot.pico());
+        self.position = qty;
+        self.cost = Money::new(cost / Money::ONE.get());
+    }
+
     /// Books an execution; `touch` is the market at its moment.
     pub fn on_fill(&mut self, spec: &InstrumentSpec, fill: &Fill, touch: &Touch) {
         let sign = fill.side.sign();

@@ -284,6 +284,19 @@ fn a_lost_trade_connection_makes_pending_orders_unknown() {
 }
 
 #[test]
+fn a_lost_private_stream_stops_trading() {
+    let mut rig = Rig::new(quoting());
+    rig.go_live();
+    for command in rig.taken() {
+        rig.ack(Op::Create, command.client_id);
+    }
+    let meta = rig.meta();
+    rig.event(Event::Link(crate::types::Link { meta, kind: LinkKind::Private, is_up: false }));
+    assert_eq!(rig.engine.mode(), Mode::Stopping);
+    assert!(rig.taken().iter().all(|command| command.kind == CommandKind::Cancel));
+}
+
+#[test]
 fn a_refused_amendment_is_tried_again_within_the_budget() {
     let mut rig = Rig::new(quoting());
     rig.go_live();

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::capture::{CaptureError, CaptureReader};
+use super::load::side_snapshots;
 use super::meta::{CaptureMeta, ClockKind, InstrumentMeta};
 
 /// A sidecar and what was guessed in making it.
@@ -227,22 +230,35 @@ struct Votes {
     spot: u64,
 }
 
-/// Looks at every message of a capture.
+/// Looks at a capture and the snapshots beside it.
 ///
 /// # Errors
-/// Whatever `next` says, and a sentence if no message is of a known venue.
-pub fn infer<E: fmt::Display>(
-    mut next: impl FnMut(&mut dyn FnMut(u64, &[u8])) -> Result<bool, E>,
-) -> Result<Inference, String> {
-    infer_named(|look| next(&mut |recv, message| look(recv, message, None)))
+/// A sentence: a file that cannot be read, with its line, or messages of no known venue.
+pub fn infer_file(file: &Path) -> Result<Inference, String> {
+    let mut sources = vec![(file.to_owned(), None)];
+    sources.extend(side_snapshots(file).into_iter().map(|(path, symbol)| (path, Some(symbol))));
+    let mut readers = Vec::with_capacity(sources.len());
+    for (path, symbol) in sources {
+        readers.push((CaptureReader::open(&path).map_err(|e| e.to_string())?, symbol));
+    }
+    let mut readers = readers.into_iter();
+    let mut current = readers.next();
+    infer_named(|look| -> Result<bool, CaptureError> {
+        while let Some((reader, symbol)) = &mut current {
+            if let Some((recv, message)) = reader.next_line()? {
+                look(recv, message, symbol.as_deref());
+                return Ok(true);
+            }
+            current = readers.next();
+        }
+        Ok(false)
+    })
+    .map_err(|e| format!("{}: {e}", file.display()))
 }
 
-/// As [`infer`]; each message may come with the symbol of a snapshot that names none, as the files beside a capture of
-/// many symbols tell it. Without it that snapshot's finer prices would be missed.
-///
-/// # Errors
-/// As [`infer`].
-pub fn infer_named<E: fmt::Display>(
+/// Looks at every message that `next` gives; each may come with the symbol of a snapshot that names none, as the files
+/// beside a capture of many symbols tell it. Without it that snapshot's finer prices would be missed.
+fn infer_named<E: fmt::Display>(
     mut next: impl FnMut(&mut dyn FnMut(u64, &[u8], Option<&str>)) -> Result<bool, E>,
 ) -> Result<Inference, String> {
     let mut votes = Votes::default();
@@ -396,9 +412,9 @@ mod tests {
 
     fn infer_lines(lines: &[&str]) -> Inference {
         let mut lines = lines.iter();
-        infer(|look| -> Result<bool, String> {
+        infer_named(|look| -> Result<bool, String> {
             let Some(line) = lines.next() else { return Ok(false) };
-            look(1_700_000_000_000_000_000, line.as_bytes());
+            look(1_700_000_000_000_000_000, line.as_bytes(), None);
             Ok(true)
         })
         .unwrap()
@@ -439,8 +455,8 @@ mod tests {
     #[test]
     fn a_foreign_file_is_refused_with_what_to_do() {
         let mut once = true;
-        let error = infer(|look| -> Result<bool, String> {
-            look(0, br#"{"hello":"world"}"#);
+        let error = infer_named(|look| -> Result<bool, String> {
+            look(0, br#"{"hello":"world"}"#, None);
             Ok(std::mem::take(&mut once))
         })
         .unwrap_err();

@@ -10,7 +10,7 @@ mod meta;
 pub mod synthetic;
 
 pub use capture::{CaptureError, CaptureReader, CaptureWriter};
-pub use infer::{Inference, infer, infer_named};
+pub use infer::{Inference, infer_file};
 pub use load::{Capture, Frame, LoadError, load, side_snapshots};
 pub use log::{JournalError, JournalReader, JournalWriter};
 pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};

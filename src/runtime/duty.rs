@@ -35,6 +35,8 @@ pub enum DutyReport {
     Feed(Box<super::FeedReport>),
     /// Of the core.
     Core(Box<super::CoreReport>),
+    /// Of the gateway.
+    Gateway(Box<super::GatewayReport>),
     /// Of the simulated venue of a replay.
     SimVenue(Box<super::SimVenueReport>),
     /// Of the recorder.

@@ -1,7 +1,7 @@
 //! Ways for events into a ring whose reader may be behind.
 
 use crate::ring::Producer;
-use crate::types::{Event, InstrumentId, Nanos, Record, RecordSink};
+use crate::types::{BookState, BookStatus, Event, InstrumentId, Meta, Nanos, Record, RecordSink};
 use crate::venue::{EventSink, MarketFeed};
 
 /// Loses nothing: what does not fit waits in a backlog that grows if it must. For orders, and for replays.
@@ -80,9 +80,13 @@ impl MarketOutlet {
             if !self.lost[idx] {
                 continue;
             }
-            // The status itself passes; whether it did shows whether there was room.
-            self.lost[idx] = false;
-            feed.invalidate(InstrumentId(idx as u16), now, self);
+            // The feed's own word might not fit either, and is said only once: so it is said here, until it fits. What the
+            // feed says while the instrument is held back (a fresh snapshot, even) makes it stale anew.
+            let instrument = InstrumentId(idx as u16);
+            feed.invalidate(instrument, now, &mut |_: &Event<'_>| {});
+            let meta = Meta { instrument, recv: now, ..Meta::default() };
+            let status = Event::BookStatus(BookStatus { meta, state: BookState::Stale });
+            self.lost[idx] = !status.publish(&mut self.ring);
             self.any_lost |= self.lost[idx];
         }
     }
@@ -100,5 +104,75 @@ impl EventSink for MarketOutlet {
                 *lost = true;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::synthetic::{SyntheticConfig, generate, sidecar};
+    use crate::ring::{Consumer, spsc};
+    use crate::types::{Level, VenueId};
+    use crate::venue::{Arrival, FeedConfig};
+
+    /// Takes everything out of a ring: kinds, and the state of status events.
+    fn drain(ring: &mut Consumer<Record>) -> Vec<(&'static str, Option<BookState>)> {
+        let mut levels = vec![Level::default(); Event::LEVELS_MAX];
+        let mut seen = Vec::new();
+        while let Some(first) = ring.peek() {
+            let event = Event::decode(&first, |idx| ring.peek_at(idx).unwrap(), &mut levels).unwrap();
+            let state = if let Event::BookStatus(status) = event { Some(status.state) } else { None };
+            seen.push((event.kind_name(), state));
+            ring.advance(first.event_records());
+        }
+        seen
+    }
+
+    #[test]
+    fn a_full_market_ring_makes_the_book_stale_and_loses_nothing_silently() {
+        let config = SyntheticConfig { instruments: 1, ..SyntheticConfig::new(VenueId::BYBIT, 6) };
+        let table = sidecar(&config).table().unwrap();
+        let mut feed = MarketFeed::new(VenueId::BYBIT, &table, FeedConfig::default()).unwrap();
+        let (producer, mut consumer) = spsc(512);
+        let mut outlet = MarketOutlet::new(producer, table.len());
+        let lines = generate(&config).lines;
+        let mut lines = lines.iter();
+        let mut step = |outlet: &mut MarketOutlet, feed: &mut MarketFeed| {
+            let (recv, message) = lines.next().unwrap();
+            let recv = Nanos::new(*recv);
+            feed.on_frame(message, Arrival { recv, framed_ns: 0 }, || 0, outlet).unwrap();
+            outlet.recover(feed, recv);
+        };
+        // Nobody reads: the ring fills up, and something is lost.
+        while outlet.lost_count() == 0 {
+            step(&mut outlet, &mut feed);
+        }
+        let mut seen = drain(&mut consumer);
+        assert!(seen.contains(&("book-status", Some(BookState::Live))));
+        // There is room again: the book is stale, a new start was asked for, and no change of it came in between.
+        for _ in 0..20 {
+            step(&mut outlet, &mut feed);
+            seen.extend(drain(&mut consumer));
+        }
+        let stale = seen.iter().position(|event| *event == ("book-status", Some(BookState::Stale))).unwrap();
+        assert!(seen[stale..].iter().all(|(kind, _)| *kind != "book"), "{:?}", &seen[stale..]);
+        assert!(feed.take_resync().is_some());
+    }
+
+    #[test]
+    fn an_outlet_with_a_backlog_keeps_the_order() {
+        let (producer, mut consumer) = spsc(2);
+        let mut outlet = Outlet::new(producer, 16);
+        for seq in 0..6 {
+            outlet.event(&Event::Timer(crate::types::Meta { seq, ..Default::default() }));
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 6 {
+            while let Some(record) = consumer.pop() {
+                seen.push(record.words[3]);
+            }
+            outlet.flush();
+        }
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
     }
 }

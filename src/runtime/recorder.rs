@@ -76,10 +76,6 @@ impl Duty for RecorderDuty {
         work
     }
 
-    fn is_finished(&self) -> bool {
-        true
-    }
-
     fn finish(mut self: Box<Self>) -> DutyReport {
         let error = self.error.take().or_else(|| self.writer.sync().err());
         DutyReport::Recorder(Box::new(RecorderReport { path: self.path, events: self.writer.events(), error }))

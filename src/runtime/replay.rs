@@ -46,6 +46,25 @@ pub struct ReplayOptions {
     pub stop: Flag,
 }
 
+impl ReplayOptions {
+    /// The usual: one thread, a millisecond each way, 10,000 of the settlement currency at five times leverage.
+    pub fn new(venue: VenueId, table: InstrumentTable) -> Self {
+        Self {
+            venue,
+            table,
+            feed: FeedConfig::default(),
+            topology: Topology::single(),
+            cpus: Vec::new(),
+            idle: Idle::default(),
+            latency: SimLatency::default(),
+            balance: Money::new(10_000 * Money::ONE.get()),
+            leverage_e2: 500,
+            command_log: None,
+            stop: Flag::new(),
+        }
+    }
+}
+
 /// What a replay leaves behind.
 #[derive(Debug)]
 pub struct ReplayOutcome {

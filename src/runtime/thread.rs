@@ -78,7 +78,7 @@ pub struct ThreadEnd {
 }
 
 /// Units of work after which a hot duty is warm: buffers have grown, lazily made tables are made.
-const WARM_UP_WORK: u64 = 1_000;
+const WARM_UP_WORK: u64 = 256;
 
 /// A duty, and how warm it is.
 struct Slot {

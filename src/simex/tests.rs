@@ -687,27 +687,6 @@ fn a_client_that_does_not_read_is_cut_off() {
     assert_eq!(world.hub.conns_len(), 0);
 }
 
-/// How many requests a second one core serves; run with `--ignored --nocapture` on an idle machine.
-#[test]
-#[ignore = "a measurement, not a fact"]
-fn throughput() {
-    let mut world = World::new(SimexConfig { orders_per_second: u32::MAX, ..quiet() });
-    let mut private = world.private(&["order", "execution", "position", "wallet"]);
-    let mut mine = world.trade("testkey", "testsecret");
-    let started = Instant::now();
-    let orders = 10_000;
-    for at in 0..orders {
-        let px = format!("{}", 50_000 + at % 100);
-        let ack = world.order(&mut mine, "order.create", limit("Buy", &px, "0.001"));
-        let id = ack["data"]["orderId"].clone();
-        world.order(&mut mine, "order.cancel", json!({"category": "linear", "symbol": "BTCUSDT", "orderId": id}));
-        private.texts();
-    }
-    let report = world.hub.simex().report();
-    let seconds = started.elapsed().as_secs_f64();
-    println!("{:.0} messages a second, client included", (report.messages_in + report.messages_out) as f64 / seconds);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

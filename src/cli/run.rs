@@ -1,0 +1,482 @@
+//! `tercel run`: live on a venue, or on the simulated one inside this process.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rustls::ClientConfig;
+
+use super::memory::RssBytes;
+use super::report::closing_report;
+use super::signals::StopSignals;
+use super::simex::simex_config;
+use super::summary::{Parts, Summary, VenueView};
+use super::{EngineArgs, Exit, Failure, Outcome};
+use crate::config::{Config, Environment};
+use crate::engine::CoreStatus;
+use crate::net::{WsLimits, WsUrl, tls};
+use crate::runtime::{GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions};
+use crate::simex::{Simex, SimexHandle};
+use crate::types::{
+    Balance, Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Position, Product, VenueId,
+};
+use crate::venue::bybit::encode::{market_topics, subscribe, unsubscribe};
+use crate::venue::bybit::rest::{RestClient, RestConfig};
+use crate::venue::bybit::{PrivateDecoder, Secret, Signer};
+use crate::venue::{FeedConfig, MarketFeed};
+
+/// Currency in which linear contracts settle.
+const SETTLE_COIN: &str = "USDT";
+
+/// Longest time to wait for logins and the first book.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Longest time to wait for open orders to be gone.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Time in which the last fills and balances arrive after the last order is gone.
+const SETTLE_FOR: Duration = Duration::from_millis(300);
+
+/// Arguments of `tercel run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Play this captured Bybit feed on the embedded venue, once, instead of simulated traders.
+    #[arg(long, value_name = "CAPTURE")]
+    feed: Option<PathBuf>,
+    /// End after this time, like 30s; without it at the end of the feed, or at Ctrl-C.
+    #[arg(long = "for", value_name = "TIME")]
+    run_for: Option<crate::config::Duration>,
+    /// Seed of the embedded venue's traders.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Talk to the embedded venue over TLS.
+    #[arg(long)]
+    tls: bool,
+    /// Write a journal of every event that the engine consumes into this folder.
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// Trade on the real venue that the configuration names. Needs TERCEL_API_KEY and TERCEL_API_SECRET, too.
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Where a venue is.
+pub struct Address {
+    /// Base of its WebSockets.
+    pub ws: String,
+    /// Base of its REST interface.
+    pub rest: String,
+    /// For `wss`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Certificates to trust beside the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// Where to trade, and as whom.
+struct Access {
+    address: Address,
+    api_key: String,
+    secret: Secret,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Outcome {
+    let mut config = args.engine.config()?;
+    if let Some(seed) = args.seed {
+        config.simex.seed = seed;
+    }
+    if args.feed.is_some() {
+        if config.venue.environment != Environment::Embedded {
+            return Err(Failure::usage("--feed plays on the embedded venue; the configuration names another"));
+        }
+        // Whatever depth the capture holds is the book.
+        config.venue.book_depth = captured_depth(&config, args)?;
+    }
+    let signals = StopSignals::install()?;
+    let (access, embedded) = open_venue(&config, args)?;
+    let outcome = trade(args, &config, &access, embedded.as_ref(), &signals);
+    if let Some(simex) = embedded {
+        simex.join();
+    }
+    outcome
+}
+
+/// Depth of the deepest book in the capture.
+fn captured_depth(config: &Config, args: &RunArgs) -> Result<u16, Failure> {
+    let Some(file) = &args.feed else { return Ok(config.venue.book_depth) };
+    let mut reader = crate::journal::CaptureReader::open(file)?;
+    let mut depth = None;
+    while let Some((_, message)) = reader.next_line()? {
+        let Some(rest) = message.strip_prefix(b"{\"topic\":\"orderbook.") else { continue };
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let found = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse::<u16>().ok());
+        depth = depth.max(found);
+    }
+    depth.ok_or_else(|| Failure::usage(format!("{}: holds no order book", file.display())))
+}
+
+/// Opens the way to the venue; starts the embedded one if that is where to trade.
+fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHandle>), Failure> {
+    let venue = &config.venue;
+    if venue.environment == Environment::Embedded {
+        let simex = simex_config(config, args.feed.as_deref())?;
+        let account = simex.accounts.first().cloned().unwrap_or_default();
+        let (server, client, ca_pem) = if args.tls {
+            let certs = tls::generate(&["localhost", "127.0.0.1"])?;
+            let server = tls::server_config(&certs.cert_pem, &certs.key_pem)?;
+            let client = tls::client_config(tls::Roots::CaPem(&certs.ca_pem))?;
+            (Some(server), Some(client), Some(certs.ca_pem.into_bytes()))
+        } else {
+            (None, None, None)
+        };
+        let handle = Simex::start(simex, SocketAddr::from(([127, 0, 0, 1], 0)), server)?;
+        let (ws, http) = if args.tls { ("wss", "https") } else { ("ws", "http") };
+        let address = Address {
+            ws: format!("{ws}://{}", handle.addr()),
+            rest: format!("{http}://{}", handle.addr()),
+            tls: client,
+            ca_pem,
+        };
+        let access = Access { address, api_key: account.api_key, secret: Secret::new(account.api_secret) };
+        return Ok((access, Some(handle)));
+    }
+    let address = address(config)?;
+    let ws = &address.ws;
+    let host = WsUrl::parse(ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
+    let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !args.live && !is_loopback {
+        return Err(Failure::usage(format!(
+            "{ws} is a real venue: trading there needs --live, and TERCEL_API_KEY and TERCEL_API_SECRET in the environment"
+        )));
+    }
+    let from_env = |name: &str| {
+        std::env::var(name)
+            .map_err(|_| Failure::usage(format!("{name} is not set; keys come from the environment alone")))
+    };
+    let api_key = from_env("TERCEL_API_KEY")?;
+    let secret = Secret::new(from_env("TERCEL_API_SECRET")?);
+    let access = Access { address, api_key, secret };
+    Ok((access, None))
+}
+
+/// Where the venue is that the configuration names, if it is not embedded.
+pub fn address(config: &Config) -> Result<Address, Failure> {
+    let venue = &config.venue;
+    let (ws, rest) = match venue.environment {
+        Environment::Testnet => {
+            ("wss://stream-testnet.bybit.com".to_owned(), "https://api-testnet.bybit.com".to_owned())
+        }
+        Environment::Mainnet => ("wss://stream.bybit.com".to_owned(), "https://api.bybit.com".to_owned()),
+        _ => (venue.ws.clone().unwrap_or_default(), venue.rest.clone().unwrap_or_default()),
+    };
+    let ca_pem = match &venue.ca_file {
+        Some(file) => Some(std::fs::read(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?),
+        None => None,
+    };
+    let tls = match (&venue.ca_file, ws.starts_with("wss:")) {
+        (_, false) => None,
+        (Some(file), true) => Some(tls::client_config(tls::Roots::CaFile(file))?),
+        (None, true) => Some(tls::client_config(tls::Roots::System)?),
+    };
+    Ok(Address { ws, rest, tls, ca_pem })
+}
+
+fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
+    let url = format!("{}{path}", access.address.ws);
+    let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
+    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits })
+}
+
+/// What the venue says before the engine starts.
+struct Opening {
+    table: InstrumentTable,
+    balance: Balance,
+    positions: Vec<Position>,
+    clock_offset_ms: i64,
+}
+
+/// Asks the venue for everything that must be known, and leaves nothing of an earlier run open.
+fn reconcile(rest: &RestClient, config: &Config, run_id: u32, now_ms: &dyn Fn() -> u64) -> Result<Opening, Failure> {
+    let before = now_ms();
+    let venue_ms = rest.time()?.as_millis();
+    let clock_offset_ms = venue_ms as i64 - ((before + now_ms()) / 2) as i64;
+    let venue_now = || now_ms().saturating_add_signed(clock_offset_ms);
+
+    let symbols: Vec<&str> = config.instruments.iter().map(|i| i.symbol.as_str()).collect();
+    if symbols.is_empty() && config.venue.environment != Environment::Embedded {
+        return Err(Failure::usage(
+            "no instrument: name them in the configuration, like [[instruments]] symbol = \"BTCUSDT\"",
+        ));
+    }
+    let listed = rest.instruments(Product::Linear, &symbols)?;
+    let mut specs: Vec<InstrumentSpec> = listed.specs;
+    for symbol in &symbols {
+        if !specs.iter().any(|spec| spec.symbol.as_str() == *symbol) {
+            return Err(Failure::usage(format!("the venue does not list `{symbol}` as a linear contract that trades")));
+        }
+    }
+    for spec in &mut specs {
+        let fees = rest.fee_rates(Product::Linear, spec.symbol.as_str(), venue_now())?;
+        (spec.maker_fee, spec.taker_fee) = (fees.maker, fees.taker);
+    }
+    let table = InstrumentTable::new(specs).ok_or("the venue lists more instruments than a table holds")?;
+    let mut decoder = PrivateDecoder::new(&table, run_id, SETTLE_COIN);
+    rest.cancel_all(Product::Linear, SETTLE_COIN, venue_now())?;
+    let leverage = format!("{}.{:02}", config.risk.leverage_e2 / 100, config.risk.leverage_e2 % 100);
+    for (_, spec) in table.iter() {
+        rest.set_leverage(Product::Linear, spec.symbol.as_str(), &leverage, venue_now())?;
+    }
+    let balance = rest
+        .wallet_balance(&mut decoder, SETTLE_COIN, venue_now())?
+        .ok_or_else(|| Failure::usage(format!("the account holds no {SETTLE_COIN}")))?;
+    let positions = rest.positions(&mut decoder, Product::Linear, SETTLE_COIN, venue_now())?;
+    Ok(Opening { table, balance, positions, clock_offset_ms })
+}
+
+/// What the venue says at the end.
+fn closing_view(
+    rest: &RestClient,
+    table: &InstrumentTable,
+    run_id: u32,
+    venue_ms: u64,
+) -> Result<VenueView, crate::venue::bybit::rest::RestError> {
+    let mut decoder = PrivateDecoder::new(table, run_id, SETTLE_COIN);
+    let mut positions = vec![Lots::ZERO; table.len()];
+    for position in rest.positions(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)? {
+        if let Some(qty) = positions.get_mut(position.meta.instrument.idx()) {
+            *qty = position.qty;
+        }
+    }
+    let wallet = rest.wallet_balance(&mut decoder, SETTLE_COIN, venue_ms)?.map_or(Money::ZERO, |b| b.wallet);
+    let open_orders = rest.open_orders(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)?.len();
+    Ok(VenueView { positions, wallet, open_orders })
+}
+
+fn trade(
+    args: &RunArgs,
+    config: &Config,
+    access: &Access,
+    embedded: Option<&SimexHandle>,
+    signals: &StopSignals,
+) -> Outcome {
+    let unix_ms = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    };
+    // Seconds since the epoch tell runs apart.
+    let run_id = (unix_ms() / 1000) as u32;
+    let rest = RestClient::new(RestConfig {
+        api_key: access.api_key.clone(),
+        secret: Some(access.secret.clone()),
+        recv_window_ms: config.venue.recv_window_ms,
+        extra_ca_pem: access.address.ca_pem.clone(),
+        ..RestConfig::new(&access.address.rest)
+    })?;
+    let opening = reconcile(&rest, config, run_id, &unix_ms)?;
+    let table = opening.table;
+    let depth = config.venue.book_depth;
+
+    let mut topics = Vec::new();
+    let mut resubscribe = Vec::new();
+    for (_, spec) in table.iter() {
+        topics.extend(market_topics(spec.symbol.as_str(), depth, Product::Linear));
+        let book = [format!("orderbook.{depth}.{}", spec.symbol)];
+        let messages = [unsubscribe(&book, Product::Linear), subscribe(&book, Product::Linear)];
+        resubscribe.push(messages.into_iter().flatten().flatten().map(String::into_bytes).collect());
+    }
+    let messages = subscribe(&topics, Product::Linear)
+        .ok_or_else(|| Failure::usage(format!("{} instruments are too many for one connection", table.len())))?;
+    let feed_config = FeedConfig { book_depth: Some(depth), assume_empty: false };
+    let market_feed = MarketFeed::new(VenueId::BYBIT, &table, feed_config).ok_or("no decoder for this venue")?;
+    let order_limits = WsLimits { recv_bytes: 1 << 18, send_bytes: 1 << 16, message_bytes_max: 1 << 17 };
+    let journal = match args.journal.as_ref().or(config.journal.dir.as_ref()) {
+        Some(dir) => {
+            std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+            Some(dir.join(format!("run-{run_id:08x}.tj")))
+        }
+        None => None,
+    };
+    let options = LiveOptions {
+        market_feed,
+        feed: LiveFeedConfig {
+            link: link(access, "/v5/public/linear", WsLimits::default())?,
+            subscribe: messages.into_iter().map(String::into_bytes).collect(),
+            resubscribe,
+        },
+        gateway: GatewayConfig {
+            trade: link(access, "/v5/trade", order_limits)?,
+            private: link(access, "/v5/private", order_limits)?,
+            api_key: access.api_key.clone(),
+            signer: Arc::new(Signer::new(&access.secret)),
+            run_id,
+            recv_window_ms: config.venue.recv_window_ms,
+            clock_offset_ms: opening.clock_offset_ms,
+            settle_coin: SETTLE_COIN.to_owned(),
+        },
+        topology: config.threads.topology.clone(),
+        cpus: config.threads.cpus.clone(),
+        idle: config.threads.idle,
+        journal,
+        table: table.clone(),
+    };
+    let mut live = Live::start(options, config.engine(), config.strategy(table.len()))?;
+    let mut rss = RssBytes::begin();
+
+    // Reconcile first, trade second.
+    let began = Instant::now();
+    let is_ready =
+        |live: &Live| live.is_gateway_ready() && live.status().read().is_some_and(|status| status.books_live > 0);
+    while !is_ready(&live) && !signals.is_set() && !live.has_broken() && began.elapsed() < READY_WITHIN {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let became_ready = is_ready(&live);
+    if became_ready {
+        let recv = live.clock().now();
+        let meta = Meta { recv, ..Meta::default() };
+        live.tell(&Event::Balance(Balance { meta, ..opening.balance }));
+        for position in &opening.positions {
+            let meta = Meta { recv, instrument: position.meta.instrument, ..Meta::default() };
+            live.tell(&Event::Position(Position { meta, ..*position }));
+        }
+        live.tell(&Event::Control(meta, Control::Arm));
+        rss = RssBytes::begin();
+    }
+
+    let limit = args.run_for.map(|d| Duration::from_nanos(d.0));
+    let mut status_line = StatusLine::new();
+    let trading = Instant::now();
+    let mut broke = false;
+    let why = loop {
+        if !became_ready {
+            break "the venue did not become ready";
+        } else if signals.is_set() {
+            break "asked to stop";
+        } else if live.has_broken() {
+            break "a thread ended";
+        } else if live.status().read().is_some_and(|status| status.is_stopping) {
+            broke = true;
+            break "the engine stopped itself: the private stream or the journal was lost";
+        } else if embedded.is_some_and(SimexHandle::is_feed_finished) {
+            break "the feed has ended";
+        } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
+            break "time is up";
+        }
+        status_line.tick(&live, trading.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    status_line.end();
+    eprintln!("stopping: {why}; cancelling open orders");
+    stop_trading(&mut live);
+
+    let venue_ms = unix_ms().saturating_add_signed(opening.clock_offset_ms);
+    let view = closing_view(&rest, &table, run_id, venue_ms);
+    let outcome = live.finish()?;
+    let rss = rss.end();
+    let view = match view {
+        Ok(view) => Some(view),
+        Err(error) => {
+            eprintln!("warning: the venue's closing view cannot be had: {error}");
+            None
+        }
+    };
+    let latency = outcome.gateway.latency.summary();
+    let mut first_errors = outcome.feed.first_errors.clone();
+    first_errors.extend(outcome.gateway.first_errors.iter().cloned());
+    let summary = Summary::new(&Parts {
+        elapsed_s: outcome.elapsed_s,
+        feed: &outcome.feed.counters,
+        first_errors: &first_errors,
+        engine: &outcome.core.engine,
+        venue: view.as_ref(),
+        latency: latency.clone(),
+        hot_allocations: outcome.hot_allocations,
+        rss,
+        topology: config.threads.topology.to_string(),
+    });
+    let c = &outcome.feed.counters;
+    println!(
+        "ran {:.1} s on {} ({}): {} market messages, {} refused, {} gaps, {} resyncs, {} requests sent, {} connections lost",
+        outcome.elapsed_s,
+        access.address.ws,
+        config.threads.topology,
+        c.messages,
+        c.decode_errors,
+        c.gaps,
+        c.resyncs,
+        outcome.gateway.sent,
+        outcome.gateway.lost_links,
+    );
+    for error in &first_errors {
+        println!("  refused: {error}");
+    }
+    print!("{}", closing_report(&outcome.core.engine, view.as_ref(), &latency));
+    if let Some(recorder) = &outcome.recorder {
+        match &recorder.error {
+            Some(error) => println!("journal {}: NOT WHOLE: {error}", recorder.path.display()),
+            None => println!("journal {}: {} events", recorder.path.display(), recorder.events),
+        }
+    }
+    if let Some(file) = &args.engine.json {
+        summary.write(file)?;
+    }
+    if !became_ready {
+        return Err(Failure::from("the venue did not become ready: no login, or no book"));
+    }
+    if broke {
+        return Err(Failure::from(why));
+    }
+    Ok(if view.is_some() && summary.is_good() { Exit::Good } else { Exit::NotReconciled })
+}
+
+/// Tells the engine to stop and waits until its orders are gone, and then for the last news.
+fn stop_trading(live: &mut Live) {
+    let recv = live.clock().now();
+    live.tell(&Event::Control(Meta { recv, ..Meta::default() }, Control::Stop));
+    let asked = Instant::now();
+    let is_done = |live: &Live| live.status().read().is_some_and(|s| s.is_stopping && s.open_orders == 0);
+    while !is_done(live) && !live.has_broken() && asked.elapsed() < STOP_WITHIN {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(SETTLE_FOR);
+}
+
+/// One line a second: rewritten in place on a terminal, appended where the output goes to a file.
+struct StatusLine {
+    is_terminal: bool,
+    printed_at: Option<u64>,
+}
+
+impl StatusLine {
+    fn new() -> Self {
+        Self { is_terminal: std::io::stderr().is_terminal(), printed_at: None }
+    }
+
+    fn tick(&mut self, live: &Live, elapsed: Duration) {
+        if self.printed_at == Some(elapsed.as_secs()) {
+            return;
+        }
+        let Some(status) = live.status().read() else { return };
+        self.printed_at = Some(elapsed.as_secs());
+        let CoreStatus { events, commands, fills, open_orders, refused, pnl_micros, books_live, .. } = status;
+        let line = format!(
+            "{:>5} s  books live {books_live}  events {events}  requests {commands}  open {open_orders}  fills {fills}  refused {refused}  pnl {:.4}",
+            elapsed.as_secs(),
+            pnl_micros as f64 / 1e6
+        );
+        let mut out = std::io::stderr();
+        // Nobody is helped by an error about a status line.
+        let _ = if self.is_terminal { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };
+        let _ = out.flush();
+    }
+
+    fn end(&self) {
+        if self.is_terminal && self.printed_at.is_some() {
+            eprintln!();
+        }
+    }
+}

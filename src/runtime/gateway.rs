@@ -1,0 +1,360 @@
+//! The gateway of a live run: renders commands, sends them, and reads what becomes of them.
+//!
+//! Thread: gateway. Allocates: when it connects and logs in. Blocks: never; the only system calls are the sockets'.
+//! It neither delays nor refuses for rates: the core has spent the budget. A command that cannot be sent is answered at
+//! once with [`RejectKind::NotSent`], so that no order waits for an answer that nobody will give.
+
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::duty::{Duty, DutyReport};
+use super::latency::{GatewayStamps, LatencyStages};
+use super::link::{LinkConfig, LinkNews, WsLink};
+use super::outlet::Outlet;
+use super::replay_feed::keep_error;
+use crate::net::{CloseReason, Message};
+use crate::ring::{Consumer, Flag, Producer};
+use crate::types::{
+    Command, CommandKind, Event, InstrumentTable, Link, LinkKind, Meta, Nanos, Op, Record, Reject, RejectKind,
+};
+use crate::venue::bybit::encode::{PRIVATE_TOPICS, subscribe};
+use crate::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder, PrivateDecoder, PrivateKind, Signer};
+use crate::venue::{Arrival, EventSink};
+
+/// Commands sent in one poll: a burst, without keeping answers waiting.
+const COMMANDS_PER_POLL: usize = 16;
+
+/// How long a login is valid: longer than any clock should be off.
+const LOGIN_VALID_MS: u64 = 5_000;
+
+/// Room for events that the core is late to take; beyond it the backlog grows, and loses nothing.
+const BACKLOG_RECORDS: usize = 4096;
+
+/// What a gateway connects to and how it introduces itself.
+pub struct GatewayConfig {
+    /// Order entry.
+    pub trade: LinkConfig,
+    /// Private stream.
+    pub private: LinkConfig,
+    /// Public part of the key.
+    pub api_key: String,
+    /// Signs with its secret part.
+    pub signer: Arc<Signer>,
+    /// Tells our orders from those of other runs.
+    pub run_id: u32,
+    /// How old a request may be when the venue gets it, in milliseconds.
+    pub recv_window_ms: u32,
+    /// The venue's clock less ours, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// Currency whose balance is followed.
+    pub settle_coin: String,
+}
+
+/// What the gateway leaves behind.
+#[derive(Debug)]
+pub struct GatewayReport {
+    /// Latency of the orders that a market message caused.
+    pub latency: LatencyStages,
+    /// Requests sent.
+    pub sent: u64,
+    /// Commands that could not be sent.
+    pub not_sent: u64,
+    /// Private and order-entry messages read.
+    pub messages: u64,
+    /// Of them, refused ones.
+    pub decode_errors: u64,
+    /// Times that a connection was lost after it had been open.
+    pub lost_links: u64,
+    /// The first refused messages, for people.
+    pub first_errors: Vec<String>,
+}
+
+/// One of the two connections, and how far its introduction is.
+struct Session {
+    link: WsLink,
+    is_ready: bool,
+}
+
+/// See the module's documentation.
+pub struct GatewayDuty {
+    config: GatewayConfig,
+    trade: Session,
+    private: Session,
+    commands: Consumer<Record>,
+    outlet: Outlet,
+    encoder: OrderEncoder,
+    decoder: PrivateDecoder,
+    clock: Clock,
+    latency: LatencyStages,
+    sent: u64,
+    not_sent: u64,
+    lost_links: u64,
+    first_errors: Vec<String>,
+    /// Set while both connections are ready.
+    ready: Flag,
+}
+
+impl GatewayDuty {
+    /// Makes a gateway that connects at its first poll; `ready` is set when it can trade for the first time.
+    pub fn new(
+        config: GatewayConfig,
+        table: &InstrumentTable,
+        commands: Consumer<Record>,
+        events: Producer<Record>,
+        clock: Clock,
+        ready: Flag,
+    ) -> Self {
+        let session = |link: &LinkConfig| Session { link: WsLink::new(link.clone()), is_ready: false };
+        Self {
+            trade: session(&config.trade),
+            private: session(&config.private),
+            commands,
+            outlet: Outlet::new(events, BACKLOG_RECORDS),
+            encoder: OrderEncoder::new(table, config.run_id, config.recv_window_ms),
+            decoder: PrivateDecoder::new(table, config.run_id, &config.settle_coin),
+            clock,
+            latency: LatencyStages::new(),
+            sent: 0,
+            not_sent: 0,
+            lost_links: 0,
+            first_errors: Vec::with_capacity(8),
+            ready,
+            config,
+        }
+    }
+
+    fn venue_ms(&self, now: Nanos) -> u64 {
+        now.as_millis().saturating_add_signed(self.config.clock_offset_ms)
+    }
+
+    fn session(&mut self, kind: LinkKind) -> &mut Session {
+        if kind == LinkKind::Trade { &mut self.trade } else { &mut self.private }
+    }
+
+    fn tell_link(&mut self, kind: LinkKind, is_up: bool, now: Nanos) {
+        let meta = Meta { recv: now, ..Meta::default() };
+        self.outlet.event(&Event::Link(Link { meta, kind, is_up }));
+    }
+
+    fn close(&mut self, kind: LinkKind, reason: CloseReason, now: Nanos) {
+        self.session(kind).link.close(reason, now);
+        self.on_lost(kind, now);
+    }
+
+    #[cold]
+    fn on_lost(&mut self, kind: LinkKind, now: Nanos) {
+        self.lost_links += 1;
+        if std::mem::take(&mut self.session(kind).is_ready) {
+            self.tell_link(kind, false, now);
+        }
+    }
+
+    /// A connection is open: logs in.
+    #[cold]
+    fn on_opened(&mut self, kind: LinkKind, now: Nanos) {
+        let expires_ms = self.venue_ms(now) + LOGIN_VALID_MS;
+        let login = self.config.signer.auth_message(&self.config.api_key, expires_ms);
+        self.say(kind, login.as_bytes(), now);
+    }
+
+    /// Sends one message of an introduction.
+    fn say(&mut self, kind: LinkKind, text: &[u8], now: Nanos) {
+        let Some(conn) = self.session(kind).link.conn() else { return };
+        if conn.send_text(text).is_err() {
+            return self.close(kind, CloseReason::Local, now);
+        }
+        if let Err(error) = conn.flush() {
+            self.close(kind, CloseReason::from(error), now);
+        }
+    }
+
+    /// What the introduction's answers lead to.
+    #[cold]
+    fn on_introduction(&mut self, kind: LinkKind, answer: PrivateKind, now: Nanos) {
+        match answer {
+            PrivateKind::Login { is_accepted: true, .. } if kind == LinkKind::Private => {
+                let topics = PRIVATE_TOPICS.map(str::to_owned);
+                for message in subscribe(&topics, crate::types::Product::Linear).unwrap_or_default() {
+                    self.say(kind, message.as_bytes(), now);
+                }
+            }
+            PrivateKind::Login { is_accepted: true, .. } | PrivateKind::Subscription { is_accepted: true } => {
+                if !std::mem::replace(&mut self.session(kind).is_ready, true) {
+                    self.tell_link(kind, true, now);
+                }
+                if self.trade.is_ready && self.private.is_ready {
+                    self.ready.set();
+                }
+            }
+            PrivateKind::Login { code, .. } => {
+                keep(&mut self.first_errors, format!("login refused on {kind:?}: code {code}"));
+                self.close(kind, CloseReason::Local, now);
+            }
+            PrivateKind::Subscription { .. } => {
+                keep(&mut self.first_errors, format!("subscription refused on {kind:?}"));
+                self.close(kind, CloseReason::Local, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads once and handles every whole message; returns how many there were.
+    #[inline]
+    fn read(&mut self, kind: LinkKind) -> Result<usize, CloseReason> {
+        let Self { trade, private, outlet, decoder, clock, first_errors, .. } = self;
+        let session = if kind == LinkKind::Trade { trade } else { private };
+        let Some(conn) = session.link.conn() else { return Ok(0) };
+        if conn.fill().map_err(CloseReason::from)? == 0 {
+            return Ok(0);
+        }
+        let recv = clock.now();
+        let mut count = 0;
+        let mut must_flush = false;
+        let mut introduction = None;
+        while let Some(message) = conn.next_message().map_err(CloseReason::from)? {
+            count += 1;
+            match message {
+                Message::Text(frame) => {
+                    // No stamps: tick to order counts from market messages.
+                    let arrival = Arrival { recv, framed_ns: 0 };
+                    match decoder.on_frame(frame, arrival, || 0, outlet) {
+                        Ok(answer @ (PrivateKind::Login { .. } | PrivateKind::Subscription { .. })) => {
+                            introduction = Some(answer);
+                        }
+                        Ok(PrivateKind::UnmatchedReply { code }) => {
+                            keep(first_errors, format!("reply without a request of ours, code {code}"));
+                        }
+                        Ok(_) => {}
+                        Err(error) => {
+                            keep_error(first_errors, frame, &error);
+                            if kind == LinkKind::Private {
+                                // It may have held a fill. The stream is not whole any more, and the engine must know.
+                                return Err(CloseReason::Local);
+                            }
+                            // A reply that cannot be read is a reply that did not come: its order becomes unknown.
+                        }
+                    }
+                }
+                Message::Close { code, .. } => return Err(CloseReason::Peer { code }),
+                Message::Ping(_) => must_flush = true,
+                Message::Binary(_) | Message::Pong(_) => {}
+            }
+        }
+        if must_flush {
+            conn.flush().map_err(CloseReason::from)?;
+        }
+        session.link.heard(recv);
+        if let Some(answer) = introduction {
+            self.on_introduction(kind, answer, recv);
+        }
+        Ok(count)
+    }
+
+    /// Renders and sends one command.
+    #[inline]
+    fn send(&mut self, command: &Command) -> Result<(), CloseReason> {
+        let taken = self.clock.now();
+        let time_ms = taken.as_millis().saturating_add_signed(self.config.clock_offset_ms);
+        let Self { trade, encoder, clock, latency, .. } = self;
+        let Some(conn) = trade.link.conn().filter(|_| trade.is_ready) else {
+            self.refuse(command, taken);
+            return Ok(());
+        };
+        let mut is_rendered = true;
+        let queued = conn.send_with(ORDER_BYTES_MAX, |out| match encoder.request(command, time_ms, out) {
+            Ok(len) => len,
+            Err(_) => {
+                is_rendered = false;
+                0
+            }
+        });
+        if queued.is_err() || !is_rendered {
+            self.refuse(command, taken);
+            return Ok(());
+        }
+        let encoded = clock.now();
+        let written = clock.now();
+        conn.flush().map_err(CloseReason::from)?;
+        let since = |moment: Nanos| moment.saturating_since(command.at);
+        let stamps = GatewayStamps { taken_ns: since(taken), encoded_ns: since(encoded), written_ns: since(written) };
+        latency.record(&command.stamps, &stamps);
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Answers a command that did not leave.
+    #[cold]
+    fn refuse(&mut self, command: &Command, now: Nanos) {
+        self.not_sent += 1;
+        let op = match command.kind {
+            CommandKind::New | CommandKind::NewMarket => Op::Create,
+            CommandKind::Amend => Op::Amend,
+            CommandKind::Cancel => Op::Cancel,
+            CommandKind::CancelAll => Op::CancelAll,
+        };
+        let meta = Meta { recv: now, instrument: command.instrument, ..Meta::default() };
+        let (kind, client_id) = (RejectKind::NotSent, command.client_id);
+        self.outlet.event(&Event::Reject(Reject { meta, op, kind, client_id, code: 0 }));
+    }
+}
+
+fn keep(kept: &mut Vec<String>, text: String) {
+    if kept.len() < 8 {
+        kept.push(text);
+    }
+}
+
+impl Duty for GatewayDuty {
+    fn name(&self) -> &'static str {
+        "gateway"
+    }
+
+    fn is_hot(&self) -> bool {
+        true
+    }
+
+    fn poll(&mut self, now: Nanos) -> usize {
+        let mut work = 0;
+        // Commands first: an order that waits is a tick that ages.
+        for _ in 0..COMMANDS_PER_POLL {
+            let Some(record) = self.commands.pop() else { break };
+            work += 1;
+            let Some(command) = Command::unpack(&record) else { continue };
+            if let Err(reason) = self.send(&command) {
+                // The bytes may or may not have left: the engine makes its unanswered orders unknown at the loss.
+                self.close(LinkKind::Trade, reason, now);
+            }
+        }
+        self.outlet.flush();
+        for kind in [LinkKind::Trade, LinkKind::Private] {
+            match self.session(kind).link.poll(now) {
+                LinkNews::None => {}
+                LinkNews::Opened => self.on_opened(kind, now),
+                LinkNews::Lost => self.on_lost(kind, now),
+            }
+            match self.read(kind) {
+                Ok(count) => work += count,
+                Err(reason) => {
+                    self.close(kind, reason, now);
+                    work += 1;
+                }
+            }
+        }
+        work
+    }
+
+    fn finish(mut self: Box<Self>) -> DutyReport {
+        for kind in [LinkKind::Trade, LinkKind::Private] {
+            self.session(kind).link.close(CloseReason::Local, Nanos::ZERO);
+        }
+        DutyReport::Gateway(Box::new(GatewayReport {
+            latency: self.latency,
+            sent: self.sent,
+            not_sent: self.not_sent,
+            messages: self.decoder.counters().messages,
+            decode_errors: self.decoder.counters().decode_errors,
+            lost_links: self.lost_links,
+            first_errors: self.first_errors,
+        }))
+    }
+}

@@ -1,0 +1,230 @@
+//! Assembles a live run: feed → core → gateway, on any topology, and a way to talk to the core from the shell.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::clock::{Clock, ClockProbe};
+use super::core::{CoreDuty, CoreReport, StatusReader};
+use super::duty::{Duty, DutyReport};
+use super::gateway::{GatewayConfig, GatewayDuty, GatewayReport};
+use super::live_feed::{LiveFeedConfig, LiveFeedDuty};
+use super::recorder::{RecorderDuty, RecorderReport};
+use super::replay_feed::FeedReport;
+use super::thread::{Idle, RunningThread, ThreadPlan, start};
+use super::topology::{DutyKind, Topology};
+use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
+use crate::engine::{Engine, EngineConfig};
+use crate::ring::{Flag, Producer, spsc};
+use crate::strategy::Strategy;
+use crate::types::{Event, InstrumentTable, Record};
+use crate::venue::MarketFeed;
+
+/// Slots of the ring from the shell to the core: a few words of a person.
+const CONTROL_RING_SLOTS: usize = 256;
+
+/// What a live run needs beside engine and strategy.
+pub struct LiveOptions {
+    /// Instruments.
+    pub table: InstrumentTable,
+    /// Decoder of the public stream.
+    pub market_feed: MarketFeed,
+    /// The public stream.
+    pub feed: LiveFeedConfig,
+    /// Order entry and private stream.
+    pub gateway: GatewayConfig,
+    /// Threads.
+    pub topology: Topology,
+    /// Core of each thread; threads beyond the list are not pinned.
+    pub cpus: Vec<usize>,
+    /// What threads do without work.
+    pub idle: Idle,
+    /// File for the journal.
+    pub journal: Option<PathBuf>,
+}
+
+/// A running engine.
+pub struct Live {
+    control: Producer<Record>,
+    status: StatusReader,
+    threads: Vec<RunningThread>,
+    recorder: Option<RunningThread>,
+    stop: Flag,
+    recorder_stop: Flag,
+    gateway_ready: Flag,
+    clock: Clock,
+    started: Instant,
+}
+
+/// What a live run leaves behind.
+#[derive(Debug)]
+pub struct LiveOutcome {
+    /// The feed's side.
+    pub feed: FeedReport,
+    /// The engine's side.
+    pub core: CoreReport,
+    /// The gateway's side.
+    pub gateway: GatewayReport,
+    /// The journal, if there was one.
+    pub recorder: Option<RecorderReport>,
+    /// Wall-clock seconds.
+    pub elapsed_s: f64,
+    /// Allocations on hot duties after warm-up; `None` if they were not counted.
+    pub hot_allocations: Option<u64>,
+}
+
+/// Why a live run could not start or end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The journal cannot be written.
+    #[error("journal {}: {source}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused a thread.
+    #[error("could not start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// A thread panicked: a bug.
+    #[error("thread `{0}` panicked")]
+    Panicked(String),
+    /// A duty left no report: a bug.
+    #[error("duty `{0}` left no report")]
+    NoReport(&'static str),
+}
+
+impl Live {
+    /// Starts the threads. The engine watches until it is armed.
+    ///
+    /// # Errors
+    /// [`LiveError`]: a journal that cannot be created, or no thread.
+    pub fn start<S: Strategy + Send + 'static>(
+        options: LiveOptions,
+        config: EngineConfig,
+        strategy: S,
+    ) -> Result<Self, LiveError> {
+        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal } = options;
+        let clock = Clock::new();
+        let (from_feed, to_core_market) = {
+            let (producer, consumer) = spsc(MARKET_RING_SLOTS);
+            (producer, consumer)
+        };
+        let (gateway_events, to_core_orders) = spsc(MARKET_RING_SLOTS);
+        let (core_commands, to_gateway) = spsc(COMMAND_RING_SLOTS);
+        let (control, to_core_control) = spsc(CONTROL_RING_SLOTS);
+        let (stop, recorder_stop, gateway_ready) = (Flag::new(), Flag::new(), Flag::new());
+
+        let (journal_ring, recorder) = match journal {
+            Some(path) => {
+                let (producer, consumer) = spsc(JOURNAL_RING_SLOTS);
+                let duty = RecorderDuty::create(consumer, path.clone())
+                    .map_err(|source| LiveError::Journal { path, source })?;
+                (Some(producer), Some(duty))
+            }
+            None => (None, None),
+        };
+        let engine = Engine::with_probe(&table, config, strategy, ClockProbe(clock.clone()));
+        // Order news before market data: what we own comes before what we want.
+        let inputs = vec![to_core_control, to_core_orders, to_core_market];
+        let (core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
+        let feed = LiveFeedDuty::new(feed, market_feed, &table, from_feed, clock.clone());
+        let gateway =
+            GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
+        let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
+            (DutyKind::Feed, Box::new(feed)),
+            (DutyKind::Core, Box::new(core)),
+            (DutyKind::Gateway, Box::new(gateway)),
+        ];
+        let mut threads = Vec::new();
+        for (idx, kinds) in topology.threads().iter().enumerate() {
+            let mut duties = Vec::new();
+            for kind in kinds {
+                if let Some(at) = parts.iter().position(|part| part.0 == *kind) {
+                    duties.push(parts.remove(at).1);
+                }
+            }
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let plan = ThreadPlan { name: names.join("+"), cpu: cpus.get(idx).copied(), idle, duties };
+            threads.push(start(plan, clock.clone(), stop.clone())?);
+        }
+        let recorder = match recorder {
+            Some(duty) => {
+                let duties: Vec<Box<dyn Duty>> = vec![Box::new(duty)];
+                let plan = ThreadPlan { name: "recorder".to_owned(), cpu: None, idle: Idle::Backoff, duties };
+                Some(start(plan, clock.clone(), recorder_stop.clone())?)
+            }
+            None => None,
+        };
+        let started = Instant::now();
+        Ok(Self { control, status, threads, recorder, stop, recorder_stop, gateway_ready, clock, started })
+    }
+
+    /// Tells the core something; returns whether it was taken.
+    pub fn tell(&mut self, event: &Event<'_>) -> bool {
+        event.publish(&mut self.control)
+    }
+
+    /// The run's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Reads the core's figures.
+    pub fn status(&self) -> &StatusReader {
+        &self.status
+    }
+
+    /// Whether order entry and private stream are logged in.
+    pub fn is_gateway_ready(&self) -> bool {
+        self.gateway_ready.is_set()
+    }
+
+    /// Whether a thread has ended by itself, which it should not.
+    pub fn has_broken(&self) -> bool {
+        self.threads.iter().any(RunningThread::is_finished)
+    }
+
+    /// Ends the threads and collects what they leave behind. The journal is closed last and whole.
+    ///
+    /// # Errors
+    /// [`LiveError`]: a thread that panicked.
+    pub fn finish(self) -> Result<LiveOutcome, LiveError> {
+        self.stop.set();
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let (mut feed, mut core, mut gateway, mut recorder) = (None, None, None, None);
+        let mut hot_allocations: Option<u64> = None;
+        let mut take = |thread: RunningThread| -> Result<(), LiveError> {
+            let end = thread.join().map_err(LiveError::Panicked)?;
+            if let Some(count) = end.hot_allocations {
+                hot_allocations = Some(hot_allocations.unwrap_or(0) + count);
+            }
+            for report in end.reports {
+                match report {
+                    DutyReport::Feed(report) => feed = Some(*report),
+                    DutyReport::Core(report) => core = Some(*report),
+                    DutyReport::Gateway(report) => gateway = Some(*report),
+                    DutyReport::Recorder(report) => recorder = Some(*report),
+                    DutyReport::SimVenue(_) | DutyReport::None => {}
+                }
+            }
+            Ok(())
+        };
+        for thread in self.threads {
+            take(thread)?;
+        }
+        self.recorder_stop.set();
+        if let Some(thread) = self.recorder {
+            take(thread)?;
+        }
+        Ok(LiveOutcome {
+            feed: feed.ok_or(LiveError::NoReport("feed"))?,
+            core: core.ok_or(LiveError::NoReport("core"))?,
+            gateway: gateway.ok_or(LiveError::NoReport("gateway"))?,
+            recorder,
+            elapsed_s,
+            hot_allocations,
+        })
+    }
+}
