@@ -19,7 +19,7 @@ use std::arch::x86_64::{
 
 use super::WireError;
 use super::scan::{Column, Scanner};
-use super::source::{Grid, LevelBuf, Span};
+use super::source::{Grid, Rows, Span};
 
 /// Proof that the processor has SSSE3 and SSE4.1.
 #[derive(Clone, Copy)]
@@ -108,7 +108,7 @@ pub(super) fn levels(
     _has: Sse,
     scanner: &mut Scanner<'_>,
     grids: (&Grid, &Grid),
-    out: &mut LevelBuf,
+    out: &mut Rows,
     columns: (impl Column, impl Column),
 ) -> Result<Span, WireError> {
     // SAFETY: an `Sse` is made by `detect` alone, and only if the processor has both features.
@@ -119,7 +119,7 @@ pub(super) fn levels(
 fn levels_inner(
     scanner: &mut Scanner<'_>,
     grids: (&Grid, &Grid),
-    out: &mut LevelBuf,
+    out: &mut Rows,
     columns: (impl Column, impl Column),
 ) -> Result<Span, WireError> {
     scanner.levels_by(grids, out, columns)

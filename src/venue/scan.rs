@@ -9,8 +9,8 @@
 use super::WireError;
 #[cfg(target_arch = "x86_64")]
 use super::column::{self, Layout, Sse};
-use super::source::{COUNT_MAX, Grid, LevelBuf, Members, Source, Span};
-use crate::types::DecimalError;
+use super::source::{COUNT_MAX, Grid, LevelBuf, Members, Rows, Source, Span};
+use crate::types::{DecimalError, Step};
 
 /// Deepest nesting that is passed over: every message of every dialect stays below half of it.
 const DEPTH_MAX: u32 = 16;
@@ -571,28 +571,20 @@ impl<'a> Source<'a> for Scanner<'a> {
 
     #[inline]
     fn levels(&mut self, px: &Grid, qty: &Grid, out: &mut LevelBuf) -> Result<Span, WireError> {
-        let mut written = out.written;
-        written[0].aim(px);
-        written[1].aim(qty);
-        let [px_column, qty_column] = &mut written;
+        let LevelBuf { rows, px_written, qty_written } = out;
+        let (px_column, qty_column) = (px_written.of(px), qty_written.of(qty));
         #[cfg(target_arch = "x86_64")]
         if let Some(has) = Sse::detect() {
             let columns = (SseColumn { has, written: px_column }, SseColumn { has, written: qty_column });
-            let span = column::levels(has, self, (px, qty), out, columns);
-            out.written = written;
-            return span;
+            return column::levels(has, self, (px, qty), rows, columns);
         }
-        let span = self.levels_by((px, qty), out, (PlainColumn(px_column), PlainColumn(qty_column)));
-        out.written = written;
-        span
+        self.levels_by((px, qty), rows, (PlainColumn(px_column), PlainColumn(qty_column)))
     }
 }
 
 /// How the numbers of one column were written lately. It outlives the message: the next one is much like it.
 #[derive(Clone, Copy)]
-pub(super) struct Written {
-    /// Decimals of the step that the rest was made for.
-    decimals: usize,
+struct Written {
     shape: Shape,
     #[cfg(target_arch = "x86_64")]
     layout: Layout,
@@ -601,23 +593,29 @@ pub(super) struct Written {
     other: Layout,
 }
 
-impl Written {
-    /// Nothing is known.
-    pub(super) const NONE: Self = Self {
-        decimals: 0,
-        shape: Shape::NONE,
-        #[cfg(target_arch = "x86_64")]
-        layout: Layout::NONE,
-        #[cfg(target_arch = "x86_64")]
-        other: Layout::NONE,
-    };
+/// One [`Written`] for each number of decimals that a step may have: a layout made for one would yield wrong counts under
+/// another.
+pub(super) struct WrittenByStep(Box<[Written; DECIMALS_COUNT]>);
 
-    /// Prepares for numbers of `grid`; what was made for other decimals would yield wrong counts and is forgotten.
+const DECIMALS_COUNT: usize = Step::DECIMALS_MAX as usize + 1;
+
+impl WrittenByStep {
+    /// Nothing is known.
+    pub(super) fn new() -> Self {
+        let nothing = Written {
+            shape: Shape::NONE,
+            #[cfg(target_arch = "x86_64")]
+            layout: Layout::NONE,
+            #[cfg(target_arch = "x86_64")]
+            other: Layout::NONE,
+        };
+        Self(Box::new([nothing; DECIMALS_COUNT]))
+    }
+
     #[inline(always)]
-    fn aim(&mut self, grid: &Grid) {
-        if self.decimals != grid.decimals {
-            *self = Self { decimals: grid.decimals, ..Self::NONE };
-        }
+    fn of(&mut self, grid: &Grid) -> &mut Written {
+        // A step has at most `DECIMALS_MAX` decimals, so the remainder is the number itself.
+        &mut self.0[grid.decimals % DECIMALS_COUNT]
     }
 }
 
@@ -689,7 +687,7 @@ impl Scanner<'_> {
     pub(super) fn levels_by(
         &mut self,
         (px, qty): (&Grid, &Grid),
-        out: &mut LevelBuf,
+        out: &mut Rows,
         (mut px_column, mut qty_column): (impl Column, impl Column),
     ) -> Result<Span, WireError> {
         let start = out.len;
@@ -751,7 +749,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::Step;
 
     fn decimal(text: &str, step: &str) -> Result<i64, WireError> {
         let grid = Grid::new(Step::from_text(step.as_bytes()).unwrap());
@@ -851,16 +848,11 @@ mod tests {
                 let found = found.map(|span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>());
                 prop_assert_eq!(&found, &want);
                 // The way of processors without SSE4.1, with a memory of its own.
-                let mut written = out.written;
-                written[0].aim(&px);
-                written[1].aim(&qty);
-                let [px_column, qty_column] = &mut written;
                 out.clear();
-                let columns = (PlainColumn(px_column), PlainColumn(qty_column));
-                let plain = Scanner::new(text.as_bytes()).levels_by((&px, &qty), &mut out, columns);
+                let columns = (PlainColumn(out.px_written.of(&px)), PlainColumn(out.qty_written.of(&qty)));
+                let plain = Scanner::new(text.as_bytes()).levels_by((&px, &qty), &mut out.rows, columns);
                 let plain = plain.map(|span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>());
                 prop_assert_eq!(&plain, &want);
-                out.written = written;
             }
         }
 

@@ -5,7 +5,7 @@
 //! the differential tests check.
 
 use super::WireError;
-use super::scan::Written;
+use super::scan::WrittenByStep;
 use crate::types::{DecimalError, Event, Level, Lots, Money, Rate, Step, Ticks};
 
 /// Greatest magnitude of a price in ticks or a quantity in lots: two decimal digits below the end of `i64`, so that sums of
@@ -49,7 +49,7 @@ pub(crate) trait Source<'a>: Copy {
 
     /// Takes `[[price, quantity], …]` into `out`.
     fn levels(&mut self, px: &Grid, qty: &Grid, out: &mut LevelBuf) -> Result<Span, WireError> {
-        let start = out.len;
+        let start = out.rows.len;
         let mut rows = self.array()?;
         while self.item(&mut rows)? {
             let mut row = self.array()?;
@@ -64,9 +64,9 @@ pub(crate) trait Source<'a>: Copy {
             if self.item(&mut row)? {
                 return Err(WireError::WrongType);
             }
-            out.push(level_px, level_qty)?;
+            out.rows.push(level_px, level_qty)?;
         }
-        Ok(Span { start, end: out.len })
+        Ok(Span { start, end: out.rows.len })
     }
 }
 
@@ -138,25 +138,36 @@ pub(crate) struct Span {
 
 /// Room for the levels of one message, allocated once.
 pub(crate) struct LevelBuf {
+    pub(super) rows: Rows,
+    /// How prices were written lately; the scanner's own.
+    pub(super) px_written: WrittenByStep,
+    /// How quantities were written lately.
+    pub(super) qty_written: WrittenByStep,
+}
+
+/// The levels themselves.
+pub(crate) struct Rows {
     levels: Box<[Level]>,
-    pub(crate) len: usize,
-    /// How the last prices and the last quantities were written; the scanner's own.
-    pub(super) written: [Written; 2],
+    pub(super) len: usize,
 }
 
 impl LevelBuf {
     pub(crate) fn new() -> Self {
-        Self {
-            levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
-            len: 0,
-            written: [Written::NONE; 2],
-        }
+        let levels = vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice();
+        Self { rows: Rows { levels, len: 0 }, px_written: WrittenByStep::new(), qty_written: WrittenByStep::new() }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.len = 0;
+        self.rows.len = 0;
     }
 
+    #[inline]
+    pub(crate) fn get(&self, span: Span) -> &[Level] {
+        self.rows.levels.get(span.start..span.end).unwrap_or(&[])
+    }
+}
+
+impl Rows {
     /// Adds a level; both counts come from a [`Grid`], so they are not negative.
     #[inline]
     pub(crate) fn push(&mut self, px: i64, qty: i64) -> Result<(), WireError> {
@@ -169,11 +180,6 @@ impl LevelBuf {
         *slot = Level { px: Ticks::new(px), qty: Lots::new(qty) };
         self.len += 1;
         Ok(())
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, span: Span) -> &[Level] {
-        self.levels.get(span.start..span.end).unwrap_or(&[])
     }
 }
 
