@@ -32,7 +32,7 @@ const READY_WITHIN_NS: u64 = 10_000_000_000;
 const SETTLE_NS: u64 = 300_000_000;
 
 /// Longest wait for orders that are still missing after the last tick.
-const DRAIN_WITHIN_NS: u64 = 500_000_000;
+const DRAIN_WITHIN_NS: u64 = 2_000_000_000;
 
 /// Time between two looks at the connections on which hardly anything comes: pings.
 const ASIDE_NS: u64 = 1_000_000;
