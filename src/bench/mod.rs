@@ -162,8 +162,8 @@ pub struct Measured {
     pub disturbed: usize,
 }
 
-/// A side from which a core is taken more often than this in a second is measured again. Kernel threads and this
-/// program's watching thread alone were seen to take one 60 to 80 times a second on a virtual machine with two cores.
+/// A side from which a core is taken more often than this in a second is measured again. In the quietest seconds of a
+/// virtual machine with two cores it was 60 to 95; by what is not known, so that staying below proves no quiet.
 pub const PREEMPTIONS_PER_S_MAX: u64 = 120;
 
 /// Rounds that are repeated at most, for each one that is wanted.
