@@ -12,10 +12,12 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::Deserialize;
+use tercel::book::L2Book;
 use tercel::engine::{Engine, EngineConfig};
 use tercel::strategy::{ImbalanceTaker, ImbalanceTakerConfig};
 use tercel::types::{
-    Balance, Command, CommandKind, Control, Event, Lots, Meta, Money, OrderStatus, OrderUpdate, Rate, Step, VenueId,
+    Balance, Command, CommandKind, Control, Event, Lots, Meta, Money, OrderStatus, OrderUpdate, Rate, Side, Step,
+    VenueId,
 };
 use tercel::venue::{Arrival, FeedConfig, MarketFeed};
 
@@ -70,6 +72,32 @@ fn tercel(feed: &common::Feed) -> (Answer, u64) {
     let of = |level: tercel::types::Level| (level.px.get(), level.qty.get());
     let (bid, ask) = (book.touch.bid.map(of), book.touch.ask.map(of));
     (Answer { bid, ask, levels: book.levels, trades: book.trades }, sent)
+}
+
+/// The same work as [`usual`]: decode and keep the book, and nothing else. (Sequence rules are followed on top.)
+fn books(feed: &common::Feed) -> Answer {
+    let mut market = MarketFeed::new(VenueId::BINANCE_USDM, &feed.table, FeedConfig::default()).unwrap();
+    let limits = EngineConfig::default().limits;
+    let mut book = L2Book::new(limits.window_ticks, limits.far_levels_max);
+    let mut trades = 0;
+    for frame in (0..feed.capture.len()).filter_map(|idx| feed.capture.get(idx)) {
+        let arrival = Arrival { recv: frame.at, framed_ns: 0 };
+        let mut sink = |event: &Event<'_>| match event {
+            Event::Book(change) => book.apply(change),
+            Event::Trade(trade) => {
+                black_box(trade);
+                trades += 1;
+            }
+            other => {
+                black_box(other);
+            }
+        };
+        market.on_frame(frame.message, arrival, || 0, &mut sink).unwrap();
+    }
+    let of = |level: tercel::types::Level| (level.px.get(), level.qty.get());
+    let touch = book.touch();
+    let levels = [book.levels(Side::Bid), book.levels(Side::Ask)];
+    Answer { bid: touch.bid.map(of), ask: touch.ask.map(of), levels, trades }
 }
 
 #[derive(Deserialize)]
@@ -188,7 +216,8 @@ fn baseline(feed: &common::Feed) -> u64 {
 fn compare(feed: &common::Feed) {
     let (answer, sent) = tercel(feed);
     assert_eq!(answer, usual(feed), "the answers are equal before anything is timed");
-    let mut seconds: [Vec<f64>; 2] = Default::default();
+    assert_eq!(answer, books(feed), "the answers are equal before anything is timed");
+    let mut seconds: [Vec<f64>; 3] = Default::default();
     for _ in 0..ROUNDS {
         let start = Instant::now();
         black_box(tercel(feed));
@@ -196,16 +225,22 @@ fn compare(feed: &common::Feed) {
         let start = Instant::now();
         black_box(usual(feed));
         seconds[1].push(start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        black_box(books(feed));
+        seconds[2].push(start.elapsed().as_secs_f64());
     }
     let messages = feed.capture.len() as f64;
-    let [ours, theirs] = seconds.map(|mut s| {
+    let [ours, theirs, books_only] = seconds.map(|mut s| {
         s.sort_by(f64::total_cmp);
         [messages / s[s.len() - 1], messages / s[s.len() / 2], messages / s[0]]
     });
     println!("{}: {messages} messages, {sent} orders, {ROUNDS} rounds in turns; median (slowest – fastest)", feed.name);
     println!("  tercel, all of it:         {:>10.0} messages/s ({:.0} – {:.0})", ours[1], ours[0], ours[2]);
     println!("  serde_json and BTreeMap:   {:>10.0} messages/s ({:.0} – {:.0})", theirs[1], theirs[0], theirs[2]);
-    println!("  ratio of the medians:      {:>10.2}", ours[1] / theirs[1]);
+    let [slowest, median, fastest] = books_only;
+    println!("  tercel, decode and book:   {median:>10.0} messages/s ({slowest:.0} – {fastest:.0})");
+    println!("  ratio, all of it to theirs {:>10.2}", ours[1] / theirs[1]);
+    println!("  ratio, the same work:      {:>10.2}", median / theirs[1]);
 }
 
 fn replay(c: &mut Criterion) {

@@ -13,7 +13,7 @@ use crate::types::{Command, CommandSink, Control, Event, Level, Meta, Nanos, Rec
 const EVENTS_PER_POLL: usize = 64;
 
 /// Time between two timers.
-pub const TIMER_NS: u64 = 10_000_000;
+pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
 const STATUS_WORDS: usize = 8;
@@ -180,7 +180,7 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
             self.give(&Event::Timer(Meta { recv: now, ..Meta::default() }));
         }
         if now >= self.status_due {
-            self.status_due = now.saturating_add(10 * TIMER_NS);
+            self.status_due = now.saturating_add(2 * TIMER_NS);
             self.publish_status();
         }
         work

@@ -103,7 +103,7 @@ pub trait Strategy {
     /// One of the own orders was filled; `view.position` includes it.
     fn on_fill(&mut self, _view: &View<'_>, _fill: &Fill, _wishes: &mut Wishes) {}
 
-    /// Time passed (about every 10 ms of engine time).
+    /// Time passed (about every 50 ms of engine time).
     fn on_timer(&mut self, _view: &View<'_>, _wishes: &mut Wishes) {}
 }
 
