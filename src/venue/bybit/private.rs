@@ -1,8 +1,9 @@
 //! Messages of the private stream and of order entry → events of our orders.
 //!
 //! An acknowledgement means only that a request was taken; what became of it is told by the order stream, and the two are
-//! not ordered against each other. A refusal whose code leaves the outcome open is [`RejectKind::Unknown`]: only a query can
-//! tell. A message that is refused here ([`WireError`]) may have held a fill: answer it with a reconciliation.
+//! not ordered against each other. A refusal whose code leaves the outcome open is
+//! [`Unknown`](crate::types::RejectKind::Unknown): only a query can tell. A message that is refused here ([`WireError`]) may
+//! have held a fill: answer it with a reconciliation.
 //!
 //! Words that the venue adds to its lists later map to a fallback; they are never an error.
 
