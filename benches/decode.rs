@@ -156,7 +156,7 @@ mod typed {
     }
 
     #[derive(Deserialize)]
-    #[allow(dead_code)]
+    #[allow(dead_code)] // Parsed for its cost; nobody reads it.
     struct Bybit<'a, T> {
         topic: &'a str,
         #[serde(rename = "type")]
@@ -166,7 +166,7 @@ mod typed {
     }
 
     #[derive(Deserialize)]
-    #[allow(dead_code)]
+    #[allow(dead_code)] // Parsed for its cost; nobody reads it.
     struct Book<'a> {
         s: &'a str,
         #[serde(borrow)]
@@ -190,7 +190,7 @@ mod typed {
 
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    #[allow(dead_code)]
+    #[allow(dead_code)] // Parsed for its cost; nobody reads it.
     struct Ticker<'a> {
         symbol: &'a str,
         bid1_price: Option<&'a str>,
