@@ -8,7 +8,7 @@ use super::{BenchError, BenchOptions};
 use crate::engine::EngineConfig;
 use crate::net::{WsLimits, WsUrl};
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions};
+use crate::runtime::{Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions};
 use crate::types::{Balance, Control, Event, Meta, Money, Product, Rate, VenueId};
 use crate::venue::bybit::encode::subscribe;
 use crate::venue::bybit::{Secret, Signer};
@@ -60,7 +60,7 @@ pub(super) fn balance(meta: Meta) -> Balance {
 pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchError> {
     let link = |path: &str, limits| -> Result<LinkConfig, BenchError> {
         let url = WsUrl::parse(&format!("ws://{addr}{path}")).map_err(std::io::Error::other)?;
-        Ok(LinkConfig { url, tls: None, limits })
+        Ok(LinkConfig { url, tls: None, limits, dial: Dial::Socket })
     };
     let traffic = &options.traffic;
     let table = traffic.table().clone();

@@ -18,7 +18,7 @@ use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment};
 use crate::engine::CoreStatus;
 use crate::net::{WsLimits, WsUrl, tls};
-use crate::runtime::{GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions};
+use crate::runtime::{Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions};
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{
     Balance, Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Position, Product, VenueId,
@@ -189,7 +189,7 @@ pub fn address(config: &Config) -> Result<Address, Failure> {
 fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
     let url = format!("{}{path}", access.address.ws);
     let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits })
+    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits, dial: Dial::Socket })
 }
 
 /// What the venue says before the engine starts.

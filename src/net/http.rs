@@ -1,6 +1,6 @@
 //! HTTP/1.1 heads: a client's upgrade to WebSocket, and a small server for REST and upgrades.
 //!
-//! No I/O. Heads are parsed by `httparse` under fixed limits. Bodies are counted by `Content-Length`; chunked bodies are refused, since
+//! No I/O. Heads are parsed by `httparse` under fixed limits. Bodies of requests are counted by `Content-Length`; chunked ones are refused, since
 //! nothing that talks to us sends them. Requests on one connection are answered in order.
 
 use super::{
@@ -33,6 +33,9 @@ pub enum HttpError {
     /// Missing, repeated or unreadable `Content-Length`, or a transfer encoding.
     #[error("http body of unknown length")]
     BodyLengthUnknown,
+    /// A chunked body whose sizes or line ends are not where they belong.
+    #[error("bad chunk in an http body")]
+    BadChunk,
     /// The answer to an upgrade was not 101.
     #[error("upgrade answered with status {status}")]
     UpgradeRefused {
@@ -325,7 +328,7 @@ fn header<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a str> {
     std::str::from_utf8(found.value).ok()
 }
 
-fn has_token(headers: &[httparse::Header<'_>], name: &str, token: &str) -> bool {
+pub(super) fn has_token(headers: &[httparse::Header<'_>], name: &str, token: &str) -> bool {
     headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).any(|header| {
         let value = std::str::from_utf8(header.value).unwrap_or_default();
         value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
@@ -333,7 +336,7 @@ fn has_token(headers: &[httparse::Header<'_>], name: &str, token: &str) -> bool 
 }
 
 /// Returns how long the body is. Two lengths, or a transfer encoding beside one, are how requests are smuggled: refused.
-fn body_bytes(headers: &[httparse::Header<'_>], max: usize) -> Result<usize, HttpError> {
+pub(super) fn body_bytes(headers: &[httparse::Header<'_>], max: usize) -> Result<usize, HttpError> {
     if headers.iter().any(|header| header.name.eq_ignore_ascii_case("transfer-encoding")) {
         return Err(HttpError::BodyLengthUnknown);
     }

@@ -5,9 +5,10 @@
 //! `Mutex` that is only ever `try_lock`ed: it never blocks, and contention (impossible on one thread) reads as "would block".
 //! No live connection uses it.
 
-use super::transport::Progress;
+use super::transport::{Progress, Transport};
 use std::{
     collections::VecDeque,
+    io::{self, ErrorKind},
     sync::{Arc, Mutex},
 };
 
@@ -75,6 +76,77 @@ impl Drop for PipeEnd {
     }
 }
 
+/// Opens streams in memory to the [`MemoryListener`] that it was made with. Clones dial the same listener.
+#[derive(Clone, Debug)]
+pub struct MemoryDialer {
+    backlog: Arc<Mutex<Backlog>>,
+    capacity: usize,
+}
+
+/// Takes the other ends of what its dialers opened.
+pub struct MemoryListener {
+    backlog: Arc<Mutex<Backlog>>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    waiting: VecDeque<PipeEnd>,
+    refuses: bool,
+}
+
+/// Makes a place to connect to: each stream holds at most `capacity` bytes in each direction.
+pub fn listen(capacity: usize) -> (MemoryDialer, MemoryListener) {
+    let backlog = Arc::new(Mutex::new(Backlog::default()));
+    (MemoryDialer { backlog: Arc::clone(&backlog), capacity }, MemoryListener { backlog })
+}
+
+impl MemoryDialer {
+    /// Opens a stream. As with a socket it stands at once, and is served when the listener gets to it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ConnectionRefused`] when the listener is gone or refuses, [`ErrorKind::WouldBlock`] when another thread
+    /// is at the listener in this very moment.
+    pub fn dial(&self) -> io::Result<Transport> {
+        let mut backlog = self.backlog.try_lock().map_err(|_| io::Error::from(ErrorKind::WouldBlock))?;
+        if backlog.refuses || backlog.waiting.len() >= BACKLOG_MAX {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        let (near, far) = pipe(self.capacity);
+        backlog.waiting.push_back(far);
+        Ok(Transport::Memory(near))
+    }
+}
+
+impl MemoryListener {
+    /// Returns the next stream that waits to be served.
+    pub fn accept(&mut self) -> Option<Transport> {
+        self.backlog.try_lock().ok()?.waiting.pop_front().map(Transport::Memory)
+    }
+
+    /// Refuses new streams from now on, or takes them again; what waits is closed.
+    pub fn refuse(&mut self, refuses: bool) {
+        if let Ok(mut backlog) = self.backlog.lock() {
+            backlog.refuses = refuses;
+            backlog.waiting.clear();
+        }
+    }
+}
+
+impl Drop for MemoryListener {
+    fn drop(&mut self) {
+        self.refuse(true);
+    }
+}
+
+impl std::fmt::Debug for PipeEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PipeEnd").finish_non_exhaustive()
+    }
+}
+
+/// Streams that may wait to be served, as a socket's backlog is bounded.
+const BACKLOG_MAX: usize = 128;
+
 struct Direction {
     bytes: VecDeque<u8>,
     capacity: usize,
@@ -104,5 +176,25 @@ mod tests {
         assert_eq!(&buf, b"def");
         assert_eq!(right.try_read(&mut buf), Progress::Closed);
         assert_eq!(right.try_write(b"x"), Progress::Closed);
+    }
+
+    #[test]
+    fn a_dialled_stream_reaches_the_listener_and_a_refused_one_does_not() {
+        let (dialer, mut listener) = listen(16);
+        assert!(listener.accept().is_none());
+        let mut near = dialer.clone().dial().unwrap();
+        let mut far = listener.accept().unwrap();
+        near.try_write(b"hello").unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(far.try_read(&mut buf).unwrap(), Progress::Bytes(5));
+        assert_eq!(&buf[..5], b"hello");
+        let mut waiting = dialer.dial().unwrap();
+        listener.refuse(true);
+        assert_eq!(waiting.try_read(&mut buf).unwrap(), Progress::Closed);
+        assert_eq!(dialer.dial().err().map(|e| e.kind()), Some(ErrorKind::ConnectionRefused));
+        listener.refuse(false);
+        assert!(dialer.dial().is_ok());
+        drop(listener);
+        assert!(dialer.dial().is_err());
     }
 }

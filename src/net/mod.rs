@@ -16,6 +16,7 @@
 pub mod buffer;
 pub mod client;
 pub mod http;
+pub mod http_client;
 pub mod memory;
 pub mod server;
 pub mod tls;
@@ -24,6 +25,8 @@ pub mod ws;
 
 pub use client::{ClientState, CloseReason, WsClient, WsUrl};
 pub use http::{HttpCodec, Request};
+pub use http_client::{HttpClient, HttpClientError, HttpResponse, HttpSubmitError};
+pub use memory::{MemoryDialer, MemoryListener};
 pub use server::{HttpConn, Listener};
 pub use transport::{Progress, Transport};
 pub use ws::{Message, Role, SendError, WsCodec, WsConn, WsError, WsLimits};

@@ -21,4 +21,4 @@ mod sync;
 pub use broadcast::{BroadcastReader, BroadcastWriter, Received, broadcast};
 pub use seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 pub use spsc::{Claim, Consumer, Producer, spsc};
-pub use sync::{Flag, spin_hint};
+pub use sync::{Flag, Word, spin_hint};

@@ -67,6 +67,30 @@ impl Default for Flag {
     }
 }
 
+/// One number that its holders share: virtual time, which one of them sets and all of them read.
+#[derive(Clone, Debug)]
+pub struct Word(Arc<AtomicU64>);
+
+impl Word {
+    /// Makes it with a first value.
+    pub fn new(value: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(value)))
+    }
+
+    /// Replaces the value. What this thread wrote before is visible to whoever reads it.
+    pub fn set(&self, value: u64) {
+        // Pairs with the Acquire load in `get`.
+        self.0.store(value, Ordering::Release);
+    }
+
+    /// The latest value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        // Pairs with the Release store in `set`.
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Tells the processor that this thread is waiting in a loop.
 #[inline]
 pub fn spin_hint() {

@@ -1,5 +1,6 @@
-//! The clock: the invariant time-stamp counter, calibrated against the system's.
+//! The clock: the invariant time-stamp counter, calibrated against the system's; or virtual time, which its owner sets.
 
+use crate::ring::Word;
 use crate::types::Nanos;
 
 /// Reads wall-clock nanoseconds from the time-stamp counter: anchored once to the system's clock at construction, then
@@ -9,9 +10,29 @@ use crate::types::Nanos;
 /// About 10 to 20 ns a reading; [`Clock::measure_cost_ns`] tells on this machine.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    clock: quanta::Clock,
-    anchor: quanta::Instant,
-    anchor_unix_ns: u64,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Counter { clock: quanta::Clock, anchor: quanta::Instant, anchor_unix_ns: u64 },
+    Virtual(Word),
+}
+
+/// Sets what the virtual clocks read that [`Clock::virtual_at`] made with it. It may be set back, as a wall clock may.
+#[derive(Clone, Debug)]
+pub struct VirtualTime(Word);
+
+impl VirtualTime {
+    /// Lets the clocks read `now`.
+    pub fn set(&self, now: Nanos) {
+        self.0.set(now.get());
+    }
+
+    /// What the clocks read.
+    pub fn now(&self) -> Nanos {
+        Nanos::new(self.0.get())
+    }
 }
 
 impl Clock {
@@ -20,14 +41,26 @@ impl Clock {
         let clock = quanta::Clock::new();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let anchor = clock.now();
-        Self { clock, anchor, anchor_unix_ns: u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX) }
+        let anchor_unix_ns = u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX);
+        Self { source: Source::Counter { clock, anchor, anchor_unix_ns } }
+    }
+
+    /// Makes a clock that reads `now` until the [`VirtualTime`] beside it says otherwise.
+    pub fn virtual_at(now: Nanos) -> (Self, VirtualTime) {
+        let word = Word::new(now.get());
+        (Self { source: Source::Virtual(word.clone()) }, VirtualTime(word))
     }
 
     /// The moment.
     #[inline]
     pub fn now(&self) -> Nanos {
-        let since = self.clock.now().duration_since(self.anchor).as_nanos() as u64;
-        Nanos::new(self.anchor_unix_ns.saturating_add(since))
+        match &self.source {
+            Source::Counter { clock, anchor, anchor_unix_ns } => {
+                let since = clock.now().duration_since(*anchor).as_nanos() as u64;
+                Nanos::new(anchor_unix_ns.saturating_add(since))
+            }
+            Source::Virtual(word) => Nanos::new(word.get()),
+        }
     }
 
     /// What one reading costs here: the median over batches.
@@ -86,5 +119,16 @@ mod tests {
         }
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
         assert!(unix.abs_diff(clock.now().get()) < 1_000_000_000);
+    }
+
+    #[test]
+    fn virtual_time_moves_only_when_it_is_set() {
+        let (clock, time) = Clock::virtual_at(Nanos::new(7));
+        let copy = clock.clone();
+        assert_eq!((clock.now(), copy.now()), (Nanos::new(7), Nanos::new(7)));
+        time.set(Nanos::new(90));
+        assert_eq!((clock.now(), copy.now(), time.now()), (Nanos::new(90), Nanos::new(90), Nanos::new(90)));
+        time.set(Nanos::new(80));
+        assert_eq!(copy.now(), Nanos::new(80));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::net::{ClientState, CloseReason, WsClient, WsConn, WsLimits, WsUrl};
+use crate::net::{ClientState, CloseReason, MemoryDialer, WsClient, WsConn, WsLimits, WsUrl};
 use crate::types::Nanos;
 
 /// Longest time that a connection may take to open.
@@ -28,6 +28,18 @@ pub struct LinkConfig {
     pub tls: Option<Arc<ClientConfig>>,
     /// Sizes of its buffers.
     pub limits: WsLimits,
+    /// What carries the bytes.
+    pub dial: Dial,
+}
+
+/// How a link opens its byte stream.
+#[derive(Clone, Debug, Default)]
+pub enum Dial {
+    /// A TCP socket to the host of the address, with TLS if the address asks for it.
+    #[default]
+    Socket,
+    /// A pipe in memory to whoever holds the listener, for virtual time; the address gives host and path of the upgrade.
+    Memory(MemoryDialer),
 }
 
 /// What a poll of a link brings.
@@ -147,8 +159,15 @@ impl WsLink {
             if now >= self.retry_at {
                 self.attempts += 1;
                 self.deadline = now.saturating_add(CONNECT_WITHIN_NS);
-                let LinkConfig { url, tls, limits } = &self.config;
-                match WsClient::connect(url, tls.clone(), *limits, now.get()) {
+                let LinkConfig { url, tls, limits, dial } = &self.config;
+                let seed = now.get();
+                let client = match dial {
+                    Dial::Socket => WsClient::connect(url, tls.clone(), *limits, seed),
+                    Dial::Memory(dialer) => {
+                        dialer.dial().map(|transport| WsClient::over(transport, url, *limits, seed))
+                    }
+                };
+                match client {
                     Ok(client) => self.client = Some(client),
                     Err(error) => self.close(CloseReason::from(error), now),
                 }

@@ -23,12 +23,12 @@ mod sim_venue;
 mod thread;
 mod topology;
 
-pub use clock::{Clock, ClockProbe, stamp_between};
+pub use clock::{Clock, ClockProbe, VirtualTime, stamp_between};
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport};
 pub use latency::{GatewayStamps, LatencyStages, LatencySummary, Percentiles, histogram};
-pub use link::{LinkConfig, LinkNews, WsLink};
+pub use link::{Dial, LinkConfig, LinkNews, WsLink};
 pub use live::{Live, LiveError, LiveOptions, LiveOutcome};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty};
 pub use recorder::{RecorderDuty, RecorderReport};

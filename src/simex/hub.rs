@@ -2,7 +2,7 @@
 
 use super::{ConnId, Simex, SimexConfig};
 use crate::{
-    net::{Progress, Transport, memory},
+    net::{MemoryDialer, MemoryListener, Progress, Transport, memory},
     types::Nanos,
 };
 
@@ -11,6 +11,7 @@ use crate::{
 pub struct SimexHub {
     simex: Simex,
     conns: Vec<Attached>,
+    listeners: Vec<MemoryListener>,
     scratch: Box<[u8]>,
 }
 
@@ -23,7 +24,12 @@ struct Attached {
 impl SimexHub {
     /// Opens the venue.
     pub fn new(config: SimexConfig, now: Nanos) -> Self {
-        Self { simex: Simex::new(config, now), conns: Vec::new(), scratch: vec![0; 64 * 1024].into_boxed_slice() }
+        Self {
+            simex: Simex::new(config, now),
+            conns: Vec::new(),
+            listeners: Vec::new(),
+            scratch: vec![0; 64 * 1024].into_boxed_slice(),
+        }
     }
 
     /// Takes over a stream that a client just opened; false if there are too many, and then the stream is closed.
@@ -43,9 +49,29 @@ impl SimexHub {
         Transport::Memory(near)
     }
 
+    /// Returns a way to connect through memory at any time, over pipes that hold `capacity` bytes each way; streams are
+    /// taken at the next poll.
+    pub fn dialer(&mut self, capacity: usize) -> MemoryDialer {
+        let (dialer, listener) = memory::listen(capacity);
+        self.listeners.push(listener);
+        dialer
+    }
+
+    fn accept(&mut self, now: Nanos) -> usize {
+        let mut accepted = Vec::new();
+        for listener in &mut self.listeners {
+            accepted.extend(std::iter::from_fn(|| listener.accept()));
+        }
+        let count = accepted.len();
+        for transport in accepted {
+            self.attach(transport, now);
+        }
+        count
+    }
+
     /// Does what can be done at `now` without waiting, and returns how much.
     pub fn poll(&mut self, now: Nanos) -> usize {
-        let mut work = 0;
+        let mut work = self.accept(now);
         for conn in &mut self.conns {
             // Bounded, so that one busy client cannot starve the others.
             for _ in 0..READS_PER_POLL_MAX {
