@@ -376,6 +376,7 @@ fn encode(criterion: &mut Criterion) {
         reduce_only: false,
         instrument: InstrumentId(0),
         client_id: ClientOrderId(1),
+        request: 1,
         px: Ticks::new(6_165_970),
         qty: Lots::new(12),
         at: Nanos::new(1),

@@ -43,13 +43,15 @@ fn session<S: Strategy>(
             let meta = Meta { recv, instrument: command.instrument, ..Meta::default() };
             let Command { client_id, side, px, qty, .. } = command;
             if command.kind == CommandKind::New {
-                let ack = Ack { meta, op: Op::Create, client_id, limit_left: u32::MAX };
+                let ack = Ack { meta, op: Op::Create, client_id, request: command.request, limit_left: u32::MAX };
                 give(&Event::Ack(ack), &mut engine, &mut commands);
             }
             let has_ended = command.kind == CommandKind::Cancel || command.tif == TimeInForce::ImmediateOrCancel;
             let status = if has_ended { OrderStatus::Cancelled } else { OrderStatus::New };
             let filled = Lots::ZERO;
-            let update = OrderUpdate { meta, client_id, venue_order_id: 1, side, status, px, qty, filled, reason: 0 };
+            let (reason, asked_at) = (0, Nanos::ZERO);
+            let update =
+                OrderUpdate { meta, client_id, venue_order_id: 1, side, status, px, qty, filled, reason, asked_at };
             give(&Event::Order(update), &mut engine, &mut commands);
         }
         give(&Event::Timer(Meta { recv, ..Meta::default() }), &mut engine, &mut commands);

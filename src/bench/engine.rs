@@ -8,7 +8,7 @@ use super::{BenchError, BenchOptions};
 use crate::engine::EngineConfig;
 use crate::net::{WsLimits, WsUrl};
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions};
+use crate::runtime::{Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, clock_offset};
 use crate::types::{Balance, Control, Event, Meta, Money, Product, Rate, VenueId};
 use crate::venue::bybit::encode::subscribe;
 use crate::venue::bybit::{Secret, Signer};
@@ -83,13 +83,16 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
             signer: Arc::new(Signer::new(&Secret::new("bench"))),
             run_id: 1,
             recv_window_ms: 5000,
-            clock_offset_ms: 0,
+            clock_offset: clock_offset().1,
+            send_within_ns: u64::MAX,
+            fast_executions: false,
             settle_coin: "USDT".to_owned(),
         },
         topology: options.topology.clone(),
         cpus: options.engine_cpus().to_vec(),
         idle: options.idle,
         journal: None,
+        reconcile: None,
         table,
     };
     Ok(Live::start(live_options, engine_config(), strategy)?)

@@ -39,6 +39,7 @@ impl Rendered {
             reduce_only: false,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(1),
+            request: 1,
             px,
             qty: order_code(updates),
             at: Nanos::ZERO,

@@ -116,6 +116,7 @@ impl Path {
             qty: command.qty,
             filled: Lots::ZERO,
             reason: 0,
+            asked_at: crate::types::Nanos::ZERO,
         })
         .publish(&mut self.news);
         self.core.poll(meta.recv);

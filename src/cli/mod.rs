@@ -7,6 +7,7 @@ mod memory;
 mod replay;
 mod report;
 mod run;
+mod run_id;
 mod signals;
 mod simex;
 mod summary;

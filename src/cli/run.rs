@@ -14,19 +14,23 @@ use super::report::closing_report;
 use super::signals::StopSignals;
 use super::simex::simex_config;
 use super::summary::{Parts, Summary, VenueView};
-use super::{EngineArgs, Exit, Failure, Outcome};
-use crate::config::{Config, Environment};
-use crate::engine::CoreStatus;
+use super::{EngineArgs, Exit, Failure, Outcome, run_id};
+use crate::config::{Config, Environment, ForeignOrders};
+use crate::engine::{CoreStatus, EngineConfig};
 use crate::net::{WsLimits, WsUrl, tls};
-use crate::runtime::{Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions};
-use crate::simex::{Simex, SimexHandle};
-use crate::types::{
-    Balance, Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Position, Product, VenueId,
+use crate::runtime::{
+    Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveReconcile,
+    ReconcilerConfig, clock_offset,
 };
+use crate::simex::{Simex, SimexHandle};
+use crate::types::{Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos, Product, VenueId};
 use crate::venue::bybit::encode::{market_topics, subscribe, unsubscribe};
 use crate::venue::bybit::rest::{RestClient, RestConfig};
 use crate::venue::bybit::{PrivateDecoder, Secret, Signer};
 use crate::venue::{FeedConfig, MarketFeed};
+
+/// Comparisons of the clocks at the start; the quickest answer counts.
+const CLOCK_SAMPLES: usize = 4;
 
 /// Currency in which linear contracts settle.
 const SETTLE_COIN: &str = "USDT";
@@ -35,7 +39,7 @@ const SETTLE_COIN: &str = "USDT";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Longest time to wait for open orders to be gone.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Time in which the last fills and balances arrive after the last order is gone.
 const SETTLE_FOR: Duration = Duration::from_millis(300);
@@ -195,17 +199,22 @@ fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Fai
 /// What the venue says before the engine starts.
 struct Opening {
     table: InstrumentTable,
-    balance: Balance,
-    positions: Vec<Position>,
-    clock_offset_ms: i64,
+    clock_offset: ClockOffset,
+    /// Venue time at which this session's executions begin, in milliseconds.
+    began_ms: u64,
 }
 
-/// Asks the venue for everything that must be known, and leaves nothing of an earlier run open.
-fn reconcile(rest: &RestClient, config: &Config, run_id: u32, now_ms: &dyn Fn() -> u64) -> Result<Opening, Failure> {
-    let before = now_ms();
-    let venue_ms = rest.time()?.as_millis();
-    let clock_offset_ms = venue_ms as i64 - ((before + now_ms()) / 2) as i64;
-    let venue_now = || now_ms().saturating_add_signed(clock_offset_ms);
+/// Asks the venue for everything that must be known before the engine can be made, and leaves nothing of an earlier run
+/// open unless it is to be kept. Balance, positions and what is open the engine asks for itself.
+fn open_account(rest: &RestClient, config: &Config, run_id: u32, now: &dyn Fn() -> Nanos) -> Result<Opening, Failure> {
+    let mut clock_offset = ClockOffset::default();
+    for _ in 0..CLOCK_SAMPLES {
+        let asked = now();
+        let venue = rest.time()?;
+        clock_offset.observe(asked, venue, now());
+    }
+    let began_ms = clock_offset.venue_ms(now());
+    let venue_now = || clock_offset.venue_ms(now());
 
     let symbols: Vec<&str> = config.instruments.iter().map(|i| i.symbol.as_str()).collect();
     if symbols.is_empty() && config.venue.environment != Environment::Embedded {
@@ -226,16 +235,16 @@ fn reconcile(rest: &RestClient, config: &Config, run_id: u32, now_ms: &dyn Fn() 
     }
     let table = InstrumentTable::new(specs).ok_or("the venue lists more instruments than a table holds")?;
     let mut decoder = PrivateDecoder::new(&table, run_id, SETTLE_COIN);
-    rest.cancel_all(Product::Linear, SETTLE_COIN, venue_now())?;
+    if config.orders.foreign == ForeignOrders::Cancel {
+        rest.cancel_all(Product::Linear, SETTLE_COIN, venue_now())?;
+    }
     let leverage = format!("{}.{:02}", config.risk.leverage_e2 / 100, config.risk.leverage_e2 % 100);
     for (_, spec) in table.iter() {
         rest.set_leverage(Product::Linear, spec.symbol.as_str(), &leverage, venue_now())?;
     }
-    let balance = rest
-        .wallet_balance(&mut decoder, SETTLE_COIN, venue_now())?
+    rest.wallet_balance(&mut decoder, SETTLE_COIN, venue_now())?
         .ok_or_else(|| Failure::usage(format!("the account holds no {SETTLE_COIN}")))?;
-    let positions = rest.positions(&mut decoder, Product::Linear, SETTLE_COIN, venue_now())?;
-    Ok(Opening { table, balance, positions, clock_offset_ms })
+    Ok(Opening { table, clock_offset, began_ms })
 }
 
 /// What the venue says at the end.
@@ -264,20 +273,24 @@ fn trade(
     embedded: Option<&SimexHandle>,
     signals: &StopSignals,
 ) -> Outcome {
-    let unix_ms = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let wall = Clock::new();
+    let now = || wall.now();
+    let unix_s = (now().as_millis() / 1000) as u32;
+    let run_id = match (&config.orders.run_id_file, embedded) {
+        (Some(file), _) => run_id::next(file, unix_s)?,
+        (None, None) => run_id::next(&run_id::default_file()?, unix_s)?,
+        // The embedded venue has seen no other run.
+        (None, Some(_)) => unix_s,
     };
-    // Seconds since the epoch tell runs apart.
-    let run_id = (unix_ms() / 1000) as u32;
-    let rest = RestClient::new(RestConfig {
+    let rest_config = RestConfig {
         api_key: access.api_key.clone(),
         secret: Some(access.secret.clone()),
         recv_window_ms: config.venue.recv_window_ms,
         extra_ca_pem: access.address.ca_pem.clone(),
         ..RestConfig::new(&access.address.rest)
-    })?;
-    let opening = reconcile(&rest, config, run_id, &unix_ms)?;
+    };
+    let rest = RestClient::new(rest_config.clone())?;
+    let opening = open_account(&rest, config, run_id, &now)?;
     let table = opening.table;
     let depth = config.venue.book_depth;
 
@@ -301,6 +314,7 @@ fn trade(
         }
         None => None,
     };
+    let (offset_writer, offset_reader) = clock_offset();
     let options = LiveOptions {
         market_feed,
         feed: LiveFeedConfig {
@@ -315,22 +329,33 @@ fn trade(
             signer: Arc::new(Signer::new(&access.secret)),
             run_id,
             recv_window_ms: config.venue.recv_window_ms,
-            clock_offset_ms: opening.clock_offset_ms,
+            clock_offset: offset_reader,
+            send_within_ns: config.orders.send_within.0,
+            fast_executions: config.orders.fast_executions,
             settle_coin: SETTLE_COIN.to_owned(),
         },
+        reconcile: Some(LiveReconcile {
+            config: ReconcilerConfig::new(run_id, SETTLE_COIN),
+            rest: RestClient::new(rest_config)?,
+            offset: (opening.clock_offset, offset_writer),
+            executions_since_ms: opening.began_ms,
+        }),
         topology: config.threads.topology.clone(),
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,
         journal,
         table: table.clone(),
     };
-    let mut live = Live::start(options, config.engine(), config.strategy(table.len()))?;
+    let engine = EngineConfig { reconcile: config.reconcile(), ..config.engine() };
+    let mut live = Live::start(options, engine, config.strategy(table.len()))?;
     let mut rss = RssBytes::begin();
 
     // Reconcile first, trade second.
     let began = Instant::now();
-    let is_ready =
-        |live: &Live| live.is_gateway_ready() && live.status().read().is_some_and(|status| status.books_live > 0);
+    let is_ready = |live: &Live| {
+        let status = live.status().read();
+        live.is_gateway_ready() && status.is_some_and(|status| status.books_live > 0 && status.is_synced)
+    };
     while !is_ready(&live) && !signals.is_set() && !live.has_broken() && began.elapsed() < READY_WITHIN {
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -338,11 +363,6 @@ fn trade(
     if became_ready {
         let recv = live.clock().now();
         let meta = Meta { recv, ..Meta::default() };
-        live.tell(&Event::Balance(Balance { meta, ..opening.balance }));
-        for position in &opening.positions {
-            let meta = Meta { recv, instrument: position.meta.instrument, ..Meta::default() };
-            live.tell(&Event::Position(Position { meta, ..*position }));
-        }
         live.tell(&Event::Control(meta, Control::Arm));
         rss = RssBytes::begin();
     }
@@ -360,7 +380,7 @@ fn trade(
             break "a thread ended";
         } else if live.status().read().is_some_and(|status| status.is_stopping) {
             broke = true;
-            break "the engine stopped itself: the private stream or the journal was lost";
+            break "the engine stopped itself: the journal was lost, or the venue's position is not ours";
         } else if embedded.is_some_and(SimexHandle::is_feed_finished) {
             break "the feed has ended";
         } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
@@ -373,7 +393,7 @@ fn trade(
     eprintln!("stopping: {why}; cancelling open orders");
     stop_trading(&mut live);
 
-    let venue_ms = unix_ms().saturating_add_signed(opening.clock_offset_ms);
+    let venue_ms = opening.clock_offset.venue_ms(now());
     let view = closing_view(&rest, &table, run_id, venue_ms);
     let outcome = live.finish()?;
     let rss = rss.end();
@@ -425,7 +445,7 @@ fn trade(
         summary.write(file)?;
     }
     if !became_ready {
-        return Err(Failure::from("the venue did not become ready: no login, or no book"));
+        return Err(Failure::from("the venue did not become ready: no login, no book, or no reconciliation"));
     }
     if broke {
         return Err(Failure::from(why));
@@ -462,9 +482,11 @@ impl StatusLine {
         }
         let Some(status) = live.status().read() else { return };
         self.printed_at = Some(elapsed.as_secs());
-        let CoreStatus { events, commands, fills, open_orders, refused, pnl_micros, books_live, .. } = status;
+        let CoreStatus { events, commands, fills, open_orders, unknown, refused, pnl_micros, books_live, .. } = status;
+        let account = if status.is_synced { "synced" } else { "HELD " };
+        let doubt = if unknown > 0 { format!(" ({unknown} in doubt)") } else { String::new() };
         let line = format!(
-            "{:>5} s  books live {books_live}  events {events}  requests {commands}  open {open_orders}  fills {fills}  refused {refused}  pnl {:.4}",
+            "{:>5} s  {account}  books live {books_live}  events {events}  requests {commands}  open {open_orders}{doubt}  fills {fills}  refused {refused}  pnl {:.4}",
             elapsed.as_secs(),
             pnl_micros as f64 / 1e6
         );

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use value::{Bps, Duration, MoneyText, parse_duration};
 use value::{Ratio, StepText};
 
-use crate::engine::{EngineConfig, Limits};
+use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
+use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
 use crate::runtime::{Idle, SimLatency, Topology};
 use crate::signal::SignalConfig;
@@ -59,6 +60,8 @@ pub struct Config {
     pub risk: RiskTable,
     /// The venue's rate limits.
     pub rates: RatesTable,
+    /// Orders and how their state is kept true.
+    pub orders: OrdersTable,
     /// Time constants of the signals.
     pub signals: SignalsTable,
     /// Threads and cores.
@@ -423,6 +426,55 @@ impl Default for JournalTable {
     }
 }
 
+/// What becomes of orders on the venue that are not this run's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForeignOrders {
+    /// They are cancelled.
+    Cancel,
+    /// They are taken over: they count as exposure, and are cancelled at the end.
+    Adopt,
+    /// They are left alone.
+    Leave,
+}
+
+table! {
+    /// Orders and how their state is kept true.
+    OrdersTable {
+        /// Time between two reconciliations with the venue; there is one after every reconnect, too.
+        reconcile_every: Duration,
+        /// Orders that are not this run's: cancel, adopt, leave.
+        foreign: ForeignOrders,
+        /// A new order or an amendment that was decided longer ago is not sent any more.
+        send_within: Duration,
+        /// A request that is not answered within this time makes its order unknown, and the venue is asked.
+        answer_within: Duration,
+        /// Longest time that the venue's answers to questions may lag behind its streams.
+        answer_lag: Duration,
+        /// The private stream must tell within this time what the venue said elsewhere, or it is replaced.
+        heard_within: Duration,
+        /// Whether to follow the fast executions beside the full ones: earlier fills, fees later.
+        fast_executions: bool,
+        /// File that remembers the last run's number, so that no order id repeats; none: in the user's state folder.
+        run_id_file: Option<PathBuf>,
+    }
+}
+
+impl Default for OrdersTable {
+    fn default() -> Self {
+        Self {
+            reconcile_every: Duration(10_000_000_000),
+            foreign: ForeignOrders::Cancel,
+            send_within: Duration(1_000_000_000),
+            answer_within: Duration(2_000_000_000),
+            answer_lag: Duration(1_000_000_000),
+            heard_within: Duration(2_000_000_000),
+            fast_executions: true,
+            run_id_file: None,
+        }
+    }
+}
+
 impl Config {
     /// Reads a file.
     ///
@@ -468,6 +520,10 @@ impl Config {
         at_least_one("amend-per-s", u64::from(self.rates.amend_per_s))?;
         at_least_one("cancel-per-s", u64::from(self.rates.cancel_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
+        if self.orders.reconcile_every.0 < 1_000_000_000 {
+            let found = self.orders.reconcile_every;
+            return Err(format!("{}: found {found}, allowed are 1s and more", line_of("reconcile-every")));
+        }
         if !matches!(self.venue.book_depth, 1 | 50 | 200 | 1000) {
             return Err(format!(
                 "{}: found {}, allowed are 1, 50, 200, 1000",
@@ -524,6 +580,7 @@ impl Config {
                 day_loss_max: risk.day_loss_max.0,
                 drawdown_max: risk.drawdown_max.0,
             },
+            reconcile: ReconcileConfig::default(),
             rates: RateLimits {
                 create_per_s: self.rates.create_per_s,
                 amend_per_s: self.rates.amend_per_s,
@@ -534,7 +591,25 @@ impl Config {
                 flow_tau_ns: self.signals.flow_memory.0,
                 smooth_tau_ns: self.signals.smooth_memory.0,
             },
-            answer_within_ns: 0,
+            answer_within_ns: self.orders.answer_within.0,
+        }
+    }
+
+    /// How a live engine keeps its account true. Replays ask nothing.
+    pub fn reconcile(&self) -> ReconcileConfig {
+        let orders = &self.orders;
+        // The clocks may be apart by what the venue tolerates, and a request is on its way for a while.
+        let slack_ns = 2_000_000_000;
+        let request_valid_ns = orders.send_within.0 + u64::from(self.venue.recv_window_ms) * 1_000_000 + slack_ns;
+        ReconcileConfig {
+            every_ns: orders.reconcile_every.0,
+            rules: LifeRules { request_valid_ns, answer_lag_ns: orders.answer_lag.0 },
+            heard_within_ns: orders.heard_within.0,
+            foreign: match orders.foreign {
+                ForeignOrders::Cancel => Foreign::Cancel,
+                ForeignOrders::Adopt => Foreign::Adopt,
+                ForeignOrders::Leave => Foreign::Leave,
+            },
         }
     }
 

@@ -1,12 +1,13 @@
 //! What the engine keeps of one instrument.
 
 use super::EngineConfig;
+use super::ledger::Ledger;
 use super::portfolio::Holding;
 use crate::book::{Certificate, FusedTop, L2Book};
 use crate::risk::Exposure;
 use crate::signal::Signals;
 use crate::strategy::{Wish, Wishes};
-use crate::types::{BookState, ClientOrderId, InstrumentSpec, Lots, Ticker, Ticks};
+use crate::types::{BookState, ClientOrderId, InstrumentSpec, Lots, Nanos, Ticker, Ticks};
 
 /// One side of our quote: what is wanted, and the order that works for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +31,13 @@ pub(super) struct Instrument {
     pub trades: u64,
     pub exposure: Exposure,
     pub holding: Holding,
+    pub ledger: Ledger,
     pub quotes: [Quote; 2],
     pub venue_position: Option<Lots>,
+    /// The last answer to a question for the position, and when the question left.
+    pub venue_answer: Option<(Lots, Nanos)>,
+    /// When the last execution was booked.
+    pub filled_at: Nanos,
 }
 
 impl Instrument {
@@ -47,8 +53,11 @@ impl Instrument {
             trades: 0,
             exposure: Exposure::default(),
             holding: Holding::default(),
+            ledger: Ledger::new(),
             quotes: [Quote::default(); 2],
             venue_position: None,
+            venue_answer: None,
+            filled_at: Nanos::ZERO,
         }
     }
 

@@ -9,27 +9,30 @@
 //!      └─▶ order table ─▶ portfolio (position, cost, fees) ─▶ exposure
 //! ```
 
+mod account;
 mod instrument;
+mod ledger;
 mod portfolio;
 mod quoter;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub use account::{AccountCounts, Foreign, ReconcileConfig};
 pub use portfolio::{Holding, PnlSplit};
 pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
 
+use account::Account;
 use instrument::Instrument;
 
 use crate::book::Touch;
-use crate::order::{ExecIds, Input, Order, OrderState, OrderTable};
+use crate::order::{Estimates, ExecIds, News, Order, OrderState, OrderTable};
 use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits};
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
     Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Link, LinkKind, Meta, Money, Nanos, OrderStatus, OrderUpdate, Position, Reject,
-    RejectKind, Side, Ticker, Top, Trade,
+    InstrumentId, InstrumentTable, Meta, Money, Nanos, Reject, RejectKind, Side, Ticker, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -53,7 +56,7 @@ impl Default for Limits {
 }
 
 /// Everything that the engine is told once.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EngineConfig {
     /// Capacities.
     pub limits: Limits,
@@ -63,15 +66,27 @@ pub struct EngineConfig {
     pub rates: RateLimits,
     /// Time constants of the signals.
     pub signals: SignalConfig,
-    /// A request unanswered for so long makes its order `Unknown`, in nanoseconds; zero means two seconds.
+    /// How the account is kept true.
+    pub reconcile: ReconcileConfig,
+    /// A request unanswered for so long makes its order `Unknown`, in nanoseconds.
     pub answer_within_ns: u64,
 }
 
-impl EngineConfig {
-    fn answer_within_ns(&self) -> u64 {
-        if self.answer_within_ns == 0 { 2_000_000_000 } else { self.answer_within_ns }
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            risk: RiskLimits::default(),
+            rates: RateLimits::default(),
+            signals: SignalConfig::default(),
+            reconcile: ReconcileConfig::default(),
+            answer_within_ns: 2_000_000_000,
+        }
     }
 }
+
+/// Executions that may wait for their fee or their order at a time.
+const ESTIMATES_MAX: usize = 1024;
 
 /// Takes the time inside the core for the latency report. [`NoProbe`] in replays.
 pub trait Probe {
@@ -132,6 +147,8 @@ pub struct Engine<S, P = NoProbe> {
     instruments: Box<[Instrument]>,
     orders: OrderTable,
     exec_ids: ExecIds,
+    estimates: Estimates,
+    account: Account,
     risk: Risk,
     budget: RateBudget,
     strategy: S,
@@ -168,6 +185,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             instruments: table.iter().map(|(_, spec)| Instrument::new(spec, &config)).collect(),
             orders: OrderTable::new(config.limits.orders_max),
             exec_ids: ExecIds::new(config.limits.exec_ids_max),
+            estimates: Estimates::new(ESTIMATES_MAX),
+            account: Account::new(&config.reconcile),
             risk: Risk::new(config.risk),
             budget: RateBudget::new(&config.rates),
             config,
@@ -214,6 +233,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Fill(fill) => self.on_fill(fill, out),
             Event::Position(position) => self.on_position(position),
             Event::Balance(balance) => self.on_balance(balance),
+            Event::Absent(absent) => self.on_absent(absent, out),
+            Event::Pass(pass) => self.on_pass(pass, out),
             Event::Link(link) => self.on_link(link, out),
             Event::Timer(_) => self.on_timer(out),
             Event::Control(_, control) => self.on_control(*control, out),
@@ -286,89 +307,42 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             };
             bucket.at_most(ack.limit_left, self.now);
         }
-        self.change_order(ack.client_id, Input::Ack(ack.op), out);
+        self.change_order(ack.client_id, &News::Ack(ack.op, ack.request), out);
     }
 
     fn on_reject(&mut self, reject: &Reject, out: &mut impl CommandSink) {
+        if reject.kind == RejectKind::Clock {
+            self.reconcile_soon();
+        }
         if reject.kind == RejectKind::RateLimited {
             // The venue's window is full: nothing of any kind for a token's time.
             for bucket in [&mut self.budget.create, &mut self.budget.amend, &mut self.budget.cancel] {
                 bucket.at_most(0, self.now);
             }
         }
-        self.change_order(reject.client_id, Input::Reject(reject.op, reject.kind), out);
-    }
-
-    fn on_order(&mut self, update: &OrderUpdate, out: &mut impl CommandSink) {
-        let id = update.client_id;
-        let Some(order) = self.orders.get(id) else {
-            self.counts.orders_unmatched += 1;
-            return;
-        };
-        let is_amended = order.asked == Some((update.px, update.qty));
-        self.orders.note_told(id, update.px, update.qty, update.filled);
-        if is_amended && matches!(update.status, OrderStatus::New | OrderStatus::PartiallyFilled) {
-            self.change_order(id, Input::Amended, out);
-        }
-        self.change_order(id, Input::Told(update.status), out);
+        self.change_order(reject.client_id, &News::Reject(reject.op, reject.request, reject.kind), out);
     }
 
     fn on_fill(&mut self, fill: &Fill, out: &mut impl CommandSink) {
-        let id = fill.meta.instrument;
-        if !self.exec_ids.insert(fill.exec_id) {
-            self.counts.fills_repeated += 1;
+        if !self.book_fill(fill) {
             return;
         }
-        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        self.counts.fills += 1;
-        instrument.holding.on_fill(&instrument.spec, fill, instrument.fused.touch());
-        instrument.exposure.position = instrument.holding.position;
-        match self.orders.fill(fill.client_id, fill.qty) {
-            Some(change) => {
-                self.after_change(&change.before, &change.after);
-                self.orders.settle(fill.client_id);
-            }
-            None => self.counts.fills_unmatched += 1,
-        }
-        self.recount(id);
+        let id = fill.meta.instrument;
         self.mark_equity();
         self.decide(id, out, |strategy, view, wishes| strategy.on_fill(view, fill, wishes));
         self.work_quotes(id, out);
     }
 
-    fn on_position(&mut self, position: &Position) {
-        let id = position.meta.instrument;
-        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        instrument.venue_position = Some(position.qty);
-        if self.mode == Mode::Watching && instrument.holding.fills == 0 {
-            // What the account brings into the session.
-            instrument.holding.adopt(&instrument.spec, position.qty, position.entry_px);
-            instrument.exposure.position = position.qty;
-            self.recount(id);
-        }
-    }
-
     fn on_balance(&mut self, balance: &Balance) {
-        if self.wallet_start.is_none() {
+        if self.wallet_start.is_none() || self.account.adopts() {
             self.wallet_start = Some(balance.wallet);
         }
         self.wallet_venue = Some(balance.wallet);
         self.mark_equity();
     }
 
-    fn on_link(&mut self, link: &Link, out: &mut impl CommandSink) {
-        match link.kind {
-            // Answers under way will not come.
-            LinkKind::Trade if !link.is_up => self.doubt_unanswered(0),
-            // Fills may be missed from now on, and nothing here reads them again: stop while the books are still true.
-            LinkKind::Private if !link.is_up && self.mode == Mode::Trading => self.on_control(Control::Stop, out),
-            // The feed says itself which books are stale.
-            LinkKind::Trade | LinkKind::Private | LinkKind::Market => {}
-        }
-    }
-
     fn on_timer(&mut self, out: &mut impl CommandSink) {
-        self.doubt_unanswered(self.config.answer_within_ns());
+        self.doubt_unanswered(self.config.answer_within_ns);
         self.mark_equity();
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
@@ -378,6 +352,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if matches!(self.mode, Mode::Stopping | Mode::Killed) {
             self.cancel_everything(out);
         }
+        self.work_account(out);
     }
 
     fn on_control(&mut self, control: Control, out: &mut impl CommandSink) {
@@ -387,7 +362,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             (Mode::Watching | Mode::Trading, Control::Arm) => Mode::Trading,
             (Mode::Stopping, Control::Arm) => Mode::Stopping,
         };
-        self.risk.set_trading(self.mode == Mode::Trading);
+        self.permit();
         if self.mode != Mode::Trading {
             for instrument in &mut self.instruments {
                 instrument.withdraw_wishes();
@@ -405,7 +380,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         ask: impl FnOnce(&mut S, &View<'_>, &mut Wishes),
     ) {
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        if self.mode != Mode::Trading || !instrument.is_quotable() {
+        if self.mode != Mode::Trading || !self.account.is_synced || !instrument.is_quotable() {
             return;
         }
         let view = View {
@@ -431,13 +406,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     /// Applies an input to an order and everything that follows from the change.
-    fn change_order(&mut self, id: ClientOrderId, input: Input, out: &mut impl CommandSink) {
-        let Some(change) = self.orders.apply(id, input) else {
+    fn change_order(&mut self, id: ClientOrderId, news: &News, out: &mut impl CommandSink) {
+        let rules = self.config.reconcile.rules;
+        let Some(change) = self.orders.apply(id, news, self.now, &rules) else {
             self.counts.orders_unmatched += 1;
             return;
         };
         self.after_change(&change.before, &change.after);
-        if matches!(input, Input::Reject(..))
+        if matches!(news, News::Reject(..))
             && let Some(instrument) = self.instruments.get_mut(change.after.instrument.idx())
         {
             // What was wanted has not happened: look at it again.
@@ -487,7 +463,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                     && now.saturating_since(order.asked_at) >= within_ns
             });
             let Some(id) = overdue.map(|order| order.id) else { return };
-            if let Some(change) = self.orders.apply(id, Input::NoAnswer) {
+            let rules = self.config.reconcile.rules;
+            if let Some(change) = self.orders.apply(id, &News::NoAnswer, now, &rules) {
                 self.after_change(&change.before, &change.after);
             }
         }

@@ -131,8 +131,10 @@ mod tests {
             is_maker: true,
             px: Ticks::new(px),
             qty: Lots::new(qty),
-            leaves: Lots::ZERO,
             fee: Money::new(fee),
+            is_fee_final: true,
+            is_query: false,
+            venue_order_id: 0,
         }
     }
 

@@ -3,7 +3,7 @@
 //! event of the instrument or the next timer.
 
 use super::{Engine, Probe};
-use crate::order::{Input, Order, OrderState};
+use crate::order::{News, Order, OrderState};
 use crate::risk::{Refusal, Request, Risk};
 use crate::strategy::{Strategy, Take};
 use crate::types::{
@@ -150,20 +150,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if let Some(refusal) = self.risk.verdict(&request) {
             return Err(self.risk.refuse(refusal));
         }
-        let order = Order {
-            id: ClientOrderId(0),
-            instrument: id,
-            side,
-            tif,
-            reduce_only,
-            state: OrderState::PendingNew,
-            px,
-            qty,
-            asked: None,
-            filled: Lots::ZERO,
-            filled_told: Lots::ZERO,
-            asked_at: self.now,
-        };
+        let rules = self.config.reconcile.rules;
+        let order = Order::new((id, side), (px, qty), tif, reduce_only, self.now, &rules);
         let Ok(client_id) = self.orders.insert(order) else { return Err(self.risk.refuse(Refusal::OrderTable)) };
         let command = self.command(CommandKind::New, id, side, client_id, px, qty);
         if !self.send(Command { tif, reduce_only, ..command }, out) {
@@ -209,17 +197,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return self.cancel(client_id, out);
         }
         let command = self.command(CommandKind::Amend, id, side, client_id, px, qty);
-        if !self.send(command, out) {
+        if !self.send(Command { request: order.request.wrapping_add(1), ..command }, out) {
             self.budget.amend.give_back();
             self.risk.refuse(Refusal::Gateway);
             return false;
         }
-        if let Some(change) = self.orders.apply(client_id, Input::AskAmend) {
-            let before = change.before;
-            self.orders.note_asked(client_id, Some((px, qty)), self.now);
-            if let Some(&after) = self.orders.get(client_id) {
-                self.after_change(&before, &after);
-            }
+        let rules = self.config.reconcile.rules;
+        if let Some(change) = self.orders.apply(client_id, &News::AskAmend(px, qty), self.now, &rules) {
+            self.after_change(&change.before, &change.after);
         }
         // The answer will mark the quote again if the wish has changed by then.
         true
@@ -228,22 +213,28 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// Asks for the end of an order; returns whether the request has left.
     fn cancel(&mut self, client_id: ClientOrderId, out: &mut impl CommandSink) -> bool {
         let Some(&order) = self.orders.get(client_id) else { return true };
-        if !self.budget.cancel.try_take(self.now) {
+        if !self.account.has_order_entry() || !self.budget.cancel.try_take(self.now) {
             return false;
         }
-        let command = self.command(CommandKind::Cancel, order.instrument, order.side, client_id, order.px, order.qty);
-        if !self.send(command, out) {
+        let (instrument, side) = (order.instrument, order.side);
+        let command = if order.is_adopted {
+            let foreign = Command::cancel_foreign(instrument, side, order.venue_order_id, self.cause.recv);
+            Command { client_id, stamps: self.cause.stamps, ..foreign }
+        } else {
+            self.command(CommandKind::Cancel, instrument, side, client_id, order.px, order.qty)
+        };
+        if !self.send(Command { request: order.request.wrapping_add(1), ..command }, out) {
             self.budget.cancel.give_back();
             return false;
         }
-        self.orders.apply(client_id, Input::AskCancel);
-        self.orders.note_asked(client_id, None, self.now);
+        let rules = self.config.reconcile.rules;
+        self.orders.apply(client_id, &News::AskCancel, self.now, &rules);
         true
     }
 
     /// Asks for the end of every order for which that is not under way. Called again by the timer until none is left.
     pub(super) fn cancel_everything(&mut self, out: &mut impl CommandSink) {
-        let patience = self.config.answer_within_ns();
+        let patience = self.config.answer_within_ns;
         loop {
             let now = self.now;
             let next = self.orders.iter().find(|order| match order.state {
@@ -275,6 +266,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             reduce_only: false,
             instrument,
             client_id,
+            request: 1,
             px,
             qty,
             at: self.cause.recv,
@@ -282,7 +274,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
     }
 
-    fn send(&mut self, mut command: Command, out: &mut impl CommandSink) -> bool {
+    pub(super) fn send(&mut self, mut command: Command, out: &mut impl CommandSink) -> bool {
         command.stamps.decided_ns = self.probe.since(self.cause.recv);
         let has_left = out.push(command);
         self.counts.commands += u64::from(has_left);

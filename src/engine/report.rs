@@ -1,8 +1,8 @@
 //! What the engine has to say at the end, or once a second. Allocates; not for the hot path.
 
-use super::{Engine, EngineCounts, PnlSplit, Probe};
+use super::{AccountCounts, Engine, EngineCounts, PnlSplit, Probe};
 use crate::book::{CertificateCounts, Touch};
-use crate::order::{Order, OrderCounts};
+use crate::order::{Order, OrderCounts, OrderState};
 use crate::risk::Refusal;
 use crate::strategy::Strategy;
 use crate::types::{BookState, InstrumentSpec, Lots, Money, Side};
@@ -54,8 +54,10 @@ pub struct CoreStatus {
     pub commands: u64,
     /// Executions booked.
     pub fills: u64,
-    /// Orders that may still trade.
+    /// Orders that may still trade, or whose executions have not all arrived.
     pub open_orders: u64,
+    /// Orders in doubt.
+    pub unknown: u64,
     /// Refusals.
     pub refused: u64,
     /// Profit so far in 10⁻⁶ of the settlement currency, clamped to what a word holds; for people.
@@ -64,6 +66,8 @@ pub struct CoreStatus {
     pub is_stopping: bool,
     /// Books that can be trusted.
     pub books_live: u64,
+    /// Whether the account is known: connected, and reconciled since.
+    pub is_synced: bool,
 }
 
 /// Everything the engine knows, for people and for the summary.
@@ -81,6 +85,10 @@ pub struct EngineReport {
     pub refused: Vec<(Refusal, u64)>,
     /// Other counts.
     pub counts: EngineCounts,
+    /// What reconciliation found and did.
+    pub account: AccountCounts,
+    /// Orders whose executions have not all arrived, and executions whose fee or order is still to be told.
+    pub unsettled: [usize; 2],
     /// Wallet at the start, as the venue told.
     pub wallet_start: Option<Money>,
     /// Wallet now, by the engine's own books.
@@ -102,11 +110,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             events: self.counts.events,
             commands: self.counts.commands,
             fills: self.counts.fills,
-            open_orders: self.orders.open_count() as u64,
+            open_orders: self.orders.unsettled_count() as u64,
+            unknown: self.orders.iter().filter(|order| order.state == OrderState::Unknown).count() as u64,
             refused: self.risk.refused().map(|(_, count)| count).sum(),
             pnl_micros: i64::try_from(profit.get() / 1_000_000).unwrap_or(i64::MAX),
             is_stopping: matches!(self.mode, super::Mode::Stopping | super::Mode::Killed),
             books_live: self.instruments.iter().filter(|i| i.state == BookState::Live).count() as u64,
+            is_synced: self.account.is_synced,
         }
     }
 
@@ -153,6 +163,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             open_orders: self.orders.iter().filter(|order| !order.state.is_final()).copied().collect(),
             refused: self.risk.refused().filter(|&(_, count)| count > 0).collect(),
             counts: self.counts,
+            account: self.account.counts,
+            unsettled: [self.orders.unsettled_count(), self.estimates.len()],
             wallet_start: self.wallet_start,
             wallet: self.wallet_start.map(|start| start.saturating_add(change)),
             wallet_venue: self.wallet_venue,

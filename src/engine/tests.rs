@@ -2,8 +2,8 @@ use super::*;
 use crate::risk::Refusal;
 use crate::strategy::Take;
 use crate::types::{
-    BookKind, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, Product, Step, Symbol, Ticks,
-    TimeInForce, TopCheck, VenueId,
+    BookKind, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, OrderStatus, OrderUpdate, Product, Step,
+    Symbol, Ticks, TimeInForce, TopCheck, VenueId,
 };
 
 /// Quotes a fixed distance from the touch, and takes once when told to.
@@ -89,12 +89,17 @@ impl Rig {
 
     fn ack(&mut self, op: Op, client_id: ClientOrderId) {
         let meta = self.meta();
-        self.event(Event::Ack(Ack { meta, op, client_id, limit_left: u32::MAX }));
+        self.event(Event::Ack(Ack { meta, op, client_id, request: self.request(client_id), limit_left: u32::MAX }));
+    }
+
+    /// Number of the last request for an order.
+    fn request(&self, client_id: ClientOrderId) -> u16 {
+        self.engine.orders.get(client_id).map_or(0, |order| order.request)
     }
 
     fn reject(&mut self, op: Op, kind: RejectKind, client_id: ClientOrderId) {
         let meta = self.meta();
-        self.event(Event::Reject(Reject { meta, op, kind, client_id, code: 1 }));
+        self.event(Event::Reject(Reject { meta, op, kind, client_id, request: self.request(client_id), code: 1 }));
     }
 
     fn told(&mut self, command: &Command, status: OrderStatus, filled: i64) {
@@ -111,14 +116,26 @@ impl Rig {
             qty,
             filled,
             reason: 0,
+            asked_at: Nanos::ZERO,
         }));
     }
 
     fn fill(&mut self, command: &Command, exec_id: u128, qty: i64) {
         let meta = self.meta();
         let Command { client_id, side, px, .. } = *command;
-        let (qty, leaves, fee) = (Lots::new(qty), Lots::ZERO, Money::new(5));
-        self.event(Event::Fill(Fill { meta, client_id, exec_id, side, is_maker: true, px, qty, leaves, fee }));
+        self.event(Event::Fill(Fill {
+            meta,
+            client_id,
+            exec_id,
+            side,
+            is_maker: true,
+            px,
+            qty: Lots::new(qty),
+            fee: Money::new(5),
+            is_fee_final: true,
+            is_query: false,
+            venue_order_id: 0,
+        }));
     }
 
     fn timer(&mut self, later_ns: u64) {

@@ -3,6 +3,8 @@
 //! Venues repeat executions over reconnects and on parallel streams. The last `capacity` ids are remembered; an older
 //! one that came again would be booked twice, so the capacity is far above what a venue repeats.
 
+use crate::types::Money;
+
 /// A fixed-size set of the newest ids.
 pub struct ExecIds {
     /// Open addressing, at most half full; 0 is empty (an id of 0 is stored as 1).
@@ -87,6 +89,59 @@ impl ExecIds {
             }
         }
         self.slots[gap] = 0;
+    }
+}
+
+/// An execution that was booked before all of it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// The execution.
+    pub exec_id: u128,
+    /// The fee that was booked, to be replaced by the venue's word.
+    pub fee: Money,
+    /// Whether the fee is still to be told.
+    pub is_fee_open: bool,
+    /// Whether the order is still to be told: it was booked into the position alone.
+    pub is_order_open: bool,
+}
+
+/// Executions of which the rest will be told under the same id: the newest `capacity` of them.
+pub struct Estimates {
+    open: Vec<Estimate>,
+    capacity: usize,
+    /// Estimates that were forgotten for want of room; their fees stay estimated.
+    pub forgotten: u64,
+}
+
+impl Estimates {
+    /// Makes a list of at most `capacity`.
+    pub fn new(capacity: usize) -> Self {
+        Self { open: Vec::with_capacity(capacity), capacity, forgotten: 0 }
+    }
+
+    /// Notes one; forgets the oldest if there is no room.
+    pub fn insert(&mut self, estimate: Estimate) {
+        if self.open.len() == self.capacity {
+            self.open.remove(0);
+            self.forgotten += 1;
+        }
+        self.open.push(estimate);
+    }
+
+    /// Takes the one of that id out.
+    pub fn take(&mut self, exec_id: u128) -> Option<Estimate> {
+        let at = self.open.iter().position(|estimate| estimate.exec_id == exec_id)?;
+        Some(self.open.remove(at))
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 }
 

@@ -7,11 +7,12 @@
 //!                          │              PendingCancel ◀┘
 //!                          ▼                  │
 //!      no reply ──▶ Unknown ◀─────────────────┤            Filled, Cancelled, Rejected are final
-//!                          └────▶ Filled · Cancelled · Rejected ◀──┘
+//!                          └──query──▶ Live · Filled · Cancelled · Rejected ◀──┘
 //! ```
 //!
 //! `Unknown` is a state and not an error: the order counts at its worst until the venue tells. A request that was
-//! never answered does not become a rejection by waiting.
+//! never answered does not become a rejection by waiting: only by an answer to a question that left when the request could not
+//! arrive any more ([`Order::decided_at`](super::Order::decided_at)).
 
 use crate::types::{Op, OrderStatus, RejectKind};
 
@@ -60,6 +61,14 @@ pub enum Input {
     Told(OrderStatus),
     /// The venue tells the price and quantity that we asked for in an amendment.
     Amended,
+    /// An answer shows it working, when nothing can come of the last request any more.
+    Decided,
+    /// A list of all open orders does not hold it.
+    Unlisted,
+    /// The venue does not know it, never showed it, and it cannot arrive any more.
+    NeverArrived,
+    /// The venue showed it once and does not know it any more, neither open nor closed.
+    Vanished,
     /// Executions have filled it wholly.
     FilledWhole,
     /// The answer is overdue, or the connection that would bring it is lost.
@@ -97,7 +106,7 @@ pub(super) const fn transition(state: OrderState, input: Input) -> Transition {
         // the table books whatever the state.
         (S::Filled, _) => Late,
         (S::Cancelled | S::Rejected, Input::FilledWhole) => To(S::Filled),
-        (S::Cancelled, Input::Told(OrderStatus::Filled)) => To(S::Filled),
+        (S::Cancelled | S::Rejected, Input::Told(OrderStatus::Filled)) => To(S::Filled),
         (S::Cancelled | S::Rejected, _) => Late,
 
         // Executions outrun everything else.
@@ -113,15 +122,31 @@ pub(super) const fn transition(state: OrderState, input: Input) -> Transition {
         (S::PendingAmend | S::Unknown, Input::Amended) => To(S::Live),
         (_, Input::Amended) => Stay,
 
+        // Answers to questions.
+        (_, Input::Decided) => To(S::Live),
+        (S::Live | S::PendingAmend | S::PendingCancel, Input::Unlisted) => To(S::Unknown),
+        // A new order may be on its way; one in doubt is asked for by number already.
+        (S::PendingNew | S::Unknown, Input::Unlisted) => Stay,
+        (_, Input::NeverArrived) => To(S::Rejected),
+        (_, Input::Vanished) => To(S::Cancelled),
+
         // An acknowledgement says that a request is being processed. For a new order that makes it one we may cancel;
         // for the others the order stream brings the outcome.
         (S::PendingNew | S::Unknown, Input::Ack(Op::Create)) => To(S::Live),
         (_, Input::Ack(_)) => Stay,
 
-        // Refusals.
-        (S::PendingNew, Input::Reject(Op::Create, R::Refused | R::RateLimited | R::NotSent)) => To(S::Rejected),
-        (S::PendingAmend, Input::Reject(Op::Amend, R::Refused | R::RateLimited | R::NotSent)) => To(S::Live),
-        (S::PendingCancel, Input::Reject(Op::Cancel, R::Refused | R::RateLimited | R::NotSent)) => To(S::Live),
+        // Refusals. A late one is as good as a timely one.
+        (
+            S::PendingNew | S::Unknown,
+            Input::Reject(Op::Create, R::Refused | R::RateLimited | R::NotSent | R::Clock),
+        ) => To(S::Rejected),
+        (
+            S::PendingAmend | S::Unknown,
+            Input::Reject(Op::Amend, R::Refused | R::RateLimited | R::NotSent | R::Clock),
+        ) => To(S::Live),
+        (S::PendingCancel, Input::Reject(Op::Cancel, R::Refused | R::RateLimited | R::NotSent | R::Clock)) => {
+            To(S::Live)
+        }
         // Already final at the venue: the order stream tells how; until then nothing is assumed.
         (_, Input::Reject(Op::Amend | Op::Cancel, R::Gone)) => To(S::Unknown),
         (S::PendingNew, Input::Reject(Op::Create, R::Gone | R::Unknown)) => To(S::Unknown),
@@ -151,7 +176,17 @@ mod tests {
     ];
 
     fn inputs() -> Vec<Input> {
-        let mut inputs = vec![Input::AskAmend, Input::AskCancel, Input::Amended, Input::FilledWhole, Input::NoAnswer];
+        let mut inputs = vec![
+            Input::AskAmend,
+            Input::AskCancel,
+            Input::Amended,
+            Input::Decided,
+            Input::Unlisted,
+            Input::NeverArrived,
+            Input::Vanished,
+            Input::FilledWhole,
+            Input::NoAnswer,
+        ];
         inputs.extend(OrderStatus::ALL.iter().map(|&status| Input::Told(status)));
         for &op in Op::ALL {
             inputs.push(Input::Ack(op));

@@ -1,54 +1,8 @@
 //! The table of orders: fixed capacity, found by number in one step.
 
-use super::state::{Input, OrderState, Transition, transition};
-use crate::types::{ClientOrderId, InstrumentId, Lots, Nanos, Side, Ticks, TimeInForce};
-
-/// One order of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Our number.
-    pub id: ClientOrderId,
-    /// Which instrument.
-    pub instrument: InstrumentId,
-    /// Direction.
-    pub side: Side,
-    /// How long it lives.
-    pub tif: TimeInForce,
-    /// Only shrinks a position.
-    pub reduce_only: bool,
-    /// Where it is in its life.
-    pub state: OrderState,
-    /// Limit price, as last confirmed.
-    pub px: Ticks,
-    /// Whole quantity, as last confirmed.
-    pub qty: Lots,
-    /// Price and whole quantity that an amendment under way asks for.
-    pub asked: Option<(Ticks, Lots)>,
-    /// Filled, by executions.
-    pub filled: Lots,
-    /// Filled, as the order stream told; may run ahead of `filled` or behind it.
-    pub filled_told: Lots,
-    /// Engine time of the last request for it.
-    pub asked_at: Nanos,
-}
-
-impl Order {
-    /// What may still be filled at worst: the greater of the confirmed and the asked quantity, less what was filled.
-    #[inline]
-    pub fn leaves_max(&self) -> Lots {
-        if self.state.is_final() {
-            return Lots::ZERO;
-        }
-        let qty = self.asked.map_or(self.qty, |(_, asked)| asked.max(self.qty));
-        qty.saturating_sub(self.filled).max(Lots::ZERO)
-    }
-
-    /// Whether a final order's executions have all arrived.
-    #[inline]
-    fn is_settled(&self) -> bool {
-        self.state.is_final() && self.filled >= self.filled_told
-    }
-}
+use super::life::{LifeRules, News, Order};
+use super::state::{OrderState, Transition};
+use crate::types::{ClientOrderId, Nanos};
 
 /// The table has no free slot; the order was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +27,10 @@ pub struct OrderCounts {
     pub rejected: u64,
     /// Times that an order's state became unknown.
     pub unknown: u64,
+    /// Times that an unknown state was resolved.
+    pub resolved: u64,
+    /// Found on the venue and kept.
+    pub adopted: u64,
     /// Answers and news that came after an order's end.
     pub late: u64,
 }
@@ -103,7 +61,8 @@ impl OrderTable {
         }
     }
 
-    /// Enters a new order, about to be sent. The number it gets holds its slot in the low bits, and never comes again.
+    /// Enters a new order, about to be sent, or one that was found on the venue. The number it gets holds its slot in the
+    /// low bits, and never comes again.
     ///
     /// # Errors
     /// [`TableFull`] if every slot is taken.
@@ -111,9 +70,12 @@ impl OrderTable {
         let slot = self.free.pop().ok_or(TableFull { capacity: self.slots.len() })?;
         self.generation += 1;
         order.id = ClientOrderId(self.generation * self.slots.len() as u64 + u64::from(slot));
-        order.state = OrderState::PendingNew;
         self.slots[slot as usize] = Some(order);
-        self.counts.sent += 1;
+        if order.is_adopted {
+            self.counts.adopted += 1;
+        } else {
+            self.counts.sent += 1;
+        }
         Ok(order.id)
     }
 
@@ -142,86 +104,65 @@ impl OrderTable {
         self.slots[slot].as_mut().filter(|order| order.id == id)
     }
 
-    /// Applies an input to an order's state. Returns the order before and after, or `None` if there is no such order.
-    pub fn apply(&mut self, id: ClientOrderId, input: Input) -> Option<Change> {
+    /// Applies one piece of news, which arrived at `at`, to an order. Returns the order before and after, or `None` if there
+    /// is no such order.
+    pub fn apply(&mut self, id: ClientOrderId, news: &News, at: Nanos, rules: &LifeRules) -> Option<Change> {
         let order = self.get_mut(id)?;
         let before = *order;
-        let mut acknowledged = false;
-        let step = transition(before.state, input);
-        match step {
-            Transition::To(next) => {
-                if next == OrderState::Live {
-                    match (before.state, input) {
-                        (_, Input::Amended) => {
-                            if let Some((px, qty)) = order.asked.take() {
-                                (order.px, order.qty) = (px, qty);
-                            }
-                        }
-                        (OrderState::PendingAmend, _) => order.asked = None,
-                        _ => {}
-                    }
-                }
-                acknowledged = before.state == OrderState::PendingNew
-                    && !matches!(next, OrderState::Unknown | OrderState::Rejected);
-                order.state = next;
-            }
-            Transition::Late => self.counts.late += 1,
-            Transition::Stay | Transition::Forbidden => {}
-        }
-        let after = self.get(id).copied()?;
-        self.counts.acknowledged += u64::from(acknowledged);
-        if before.state != after.state {
-            match after.state {
-                OrderState::Unknown => self.counts.unknown += 1,
-                OrderState::Filled => self.counts.filled += 1,
-                OrderState::Cancelled => self.counts.cancelled += 1,
-                OrderState::Rejected => self.counts.rejected += 1,
-                _ => {}
-            }
-            // A cancelled order that turns out to be filled leaves its first count.
-            match before.state {
-                OrderState::Cancelled => self.counts.cancelled -= 1,
-                OrderState::Rejected => self.counts.rejected -= 1,
-                _ => {}
-            }
-        }
+        let step = order.apply(news, at, rules);
+        let after = *order;
+        self.count(&before, &after, step);
         Some(Change { before, after, step })
     }
 
-    /// Notes the price and quantity that an amendment asks for.
-    pub fn note_asked(&mut self, id: ClientOrderId, asked: Option<(Ticks, Lots)>, at: Nanos) {
+    fn count(&mut self, before: &Order, after: &Order, step: Transition) {
+        let counts = &mut self.counts;
+        counts.late += u64::from(step == Transition::Late);
+        counts.acknowledged += u64::from(after.is_confirmed && !before.is_confirmed);
+        if before.state == after.state {
+            return;
+        }
+        match after.state {
+            OrderState::Unknown => counts.unknown += 1,
+            OrderState::Filled => counts.filled += 1,
+            OrderState::Cancelled => counts.cancelled += 1,
+            OrderState::Rejected => counts.rejected += 1,
+            _ => {}
+        }
+        // A cancelled order that turns out to be filled leaves its first count.
+        match before.state {
+            OrderState::Cancelled => counts.cancelled -= 1,
+            OrderState::Rejected => counts.rejected -= 1,
+            _ => {}
+        }
+        counts.resolved += u64::from(before.state == OrderState::Unknown);
+    }
+
+    /// Notes when to ask the venue about an order.
+    pub fn note_query(&mut self, id: ClientOrderId, due: Nanos) {
         if let Some(order) = self.get_mut(id) {
-            if asked.is_some() {
-                order.asked = asked;
-            }
-            order.asked_at = at;
+            order.query_due = due;
         }
     }
 
-    /// Notes what the order stream told, without touching the state.
-    pub fn note_told(&mut self, id: ClientOrderId, px: Ticks, qty: Lots, filled: Lots) {
+    /// Notes that the order stream is not expected to speak of it any more.
+    pub fn note_heard(&mut self, id: ClientOrderId) {
         if let Some(order) = self.get_mut(id) {
-            order.filled_told = order.filled_told.max(filled);
-            if order.asked.is_none() || order.asked == Some((px, qty)) {
-                (order.px, order.qty) = (px, qty);
-            }
+            order.is_heard = true;
         }
     }
 
-    /// Books an execution; the caller has made sure that it is not a repeated one. Returns the change, or `None` if the
-    /// order is not known.
-    pub fn fill(&mut self, id: ClientOrderId, qty: Lots) -> Option<Change> {
-        let order = self.get_mut(id)?;
-        let before = *order;
-        order.filled = order.filled.saturating_add(qty);
-        let is_whole = order.filled >= order.qty && order.asked.is_none_or(|(_, asked)| order.filled >= asked);
-        if is_whole {
-            let mut change = self.apply(id, Input::FilledWhole)?;
-            change.before = before;
-            return Some(change);
-        }
-        let after = *self.get(id)?;
-        Some(Change { before, after, step: Transition::Stay })
+    /// The order in a slot, of [`Self::capacity`].
+    #[inline]
+    pub fn at_slot(&self, slot: usize) -> Option<&Order> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    /// The order of the venue's number, if the venue has told it. Looks at every order in the table: for news that name
+    /// an order by nothing else.
+    pub fn find_venue_id(&self, venue_order_id: u128) -> Option<ClientOrderId> {
+        let found = self.iter().find(|order| order.venue_order_id == venue_order_id && venue_order_id != 0);
+        found.map(|order| order.id)
     }
 
     /// Frees the slot of an order that is final and whose executions have all arrived; returns whether it was.
@@ -247,6 +188,11 @@ impl OrderTable {
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
         let len = self.slots.len() - self.free.len();
         self.slots.iter().flatten().take(len)
+    }
+
+    /// Orders that may still trade, or whose executions have not all arrived.
+    pub fn unsettled_count(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     /// Orders that may still trade.
@@ -279,22 +225,52 @@ pub struct Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Op, OrderStatus, RejectKind};
+    use crate::types::{InstrumentId, Lots, Op, OrderStatus, RejectKind, Side, Ticks, TimeInForce};
 
-    pub(crate) fn order(qty: i64) -> Order {
-        Order {
-            id: ClientOrderId(0),
-            instrument: InstrumentId(0),
-            side: Side::Bid,
-            tif: TimeInForce::PostOnly,
-            reduce_only: false,
-            state: OrderState::PendingNew,
-            px: Ticks::new(100),
+    const RULES: LifeRules = LifeRules { request_valid_ns: 100, answer_lag_ns: 10 };
+
+    fn order(qty: i64) -> Order {
+        let place = (InstrumentId(0), Side::Bid);
+        Order::new(place, (Ticks::new(100), Lots::new(qty)), TimeInForce::PostOnly, false, Nanos::new(1), &RULES)
+    }
+
+    fn told(status: OrderStatus, px: i64, qty: i64, filled: i64, ts: u64) -> News {
+        News::Told(super::super::life::Told {
+            status,
+            px: Ticks::new(px),
             qty: Lots::new(qty),
-            asked: None,
-            filled: Lots::ZERO,
-            filled_told: Lots::ZERO,
-            asked_at: Nanos::ZERO,
+            filled: Lots::new(filled),
+            venue_order_id: 5,
+            ts: Nanos::new(ts),
+            asked_at: None,
+        })
+    }
+
+    fn answer(status: OrderStatus, px: i64, qty: i64, asked_at: u64) -> News {
+        let News::Told(told) = told(status, px, qty, 0, 1) else { unreachable!() };
+        News::Told(super::super::life::Told { asked_at: Some(Nanos::new(asked_at)), ..told })
+    }
+
+    struct Bench {
+        table: OrderTable,
+        id: ClientOrderId,
+        now: u64,
+    }
+
+    impl Bench {
+        fn new(qty: i64) -> Self {
+            let mut table = OrderTable::new(2);
+            let id = table.insert(order(qty)).unwrap();
+            Self { table, id, now: 1 }
+        }
+
+        fn give(&mut self, news: News) -> Change {
+            self.now += 1;
+            self.table.apply(self.id, &news, Nanos::new(self.now), &RULES).unwrap()
+        }
+
+        fn order(&self) -> Order {
+            *self.table.get(self.id).unwrap()
         }
     }
 
@@ -304,7 +280,7 @@ mod tests {
         let first = table.insert(order(1)).unwrap();
         table.insert(order(1)).unwrap();
         assert_eq!(table.insert(order(1)), Err(TableFull { capacity: 2 }));
-        table.apply(first, Input::Told(OrderStatus::Cancelled));
+        table.apply(first, &told(OrderStatus::Cancelled, 100, 1, 0, 2), Nanos::new(2), &RULES);
         assert!(table.settle(first));
         let third = table.insert(order(1)).unwrap();
         assert_ne!(first, third);
@@ -312,45 +288,103 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_order_stays_until_its_executions_have_arrived() {
-        let mut table = OrderTable::new(2);
-        let id = table.insert(order(5)).unwrap();
-        table.note_told(id, Ticks::new(100), Lots::new(5), Lots::new(2));
-        table.apply(id, Input::Told(OrderStatus::Cancelled));
-        assert!(!table.settle(id));
-        table.fill(id, Lots::new(2)).unwrap();
-        assert!(table.settle(id));
-        assert_eq!(table.counts().cancelled, 1);
+    fn a_cancelled_order_stays_and_reserves_until_its_executions_have_arrived() {
+        let mut bench = Bench::new(5);
+        bench.give(told(OrderStatus::Cancelled, 100, 5, 2, 2));
+        assert!(!bench.table.settle(bench.id));
+        assert_eq!(bench.order().leaves_max(), Lots::new(2), "two lots will still reach the position");
+        bench.give(News::Filled(Lots::new(2)));
+        assert!(bench.table.settle(bench.id));
+        assert_eq!(bench.table.counts().cancelled, 1);
     }
 
     #[test]
     fn a_refused_amendment_restores_the_order() {
-        let mut table = OrderTable::new(2);
-        let id = table.insert(order(5)).unwrap();
-        table.apply(id, Input::Ack(Op::Create));
-        table.apply(id, Input::AskAmend);
-        table.note_asked(id, Some((Ticks::new(101), Lots::new(9))), Nanos::new(1));
-        assert_eq!(table.get(id).unwrap().leaves_max(), Lots::new(9), "the worst case is reserved");
-        table.apply(id, Input::Reject(Op::Amend, RejectKind::Refused));
-        let order = table.get(id).unwrap();
-        assert_eq!(
-            (order.state, order.px, order.qty, order.asked),
-            (OrderState::Live, Ticks::new(100), Lots::new(5), None)
-        );
+        let mut bench = Bench::new(5);
+        bench.give(News::Ack(Op::Create, 1));
+        bench.give(News::AskAmend(Ticks::new(101), Lots::new(9)));
+        assert_eq!(bench.order().leaves_max(), Lots::new(9), "the worst case is reserved");
+        bench.give(News::Reject(Op::Amend, 2, RejectKind::Refused));
+        let order = bench.order();
+        let expected = (OrderState::Live, Ticks::new(100), Lots::new(5), None);
+        assert_eq!((order.state, order.px, order.qty, order.asked), expected);
+    }
+
+    #[test]
+    fn the_refusal_of_an_earlier_amendment_is_not_that_of_the_next() {
+        let mut bench = Bench::new(5);
+        bench.give(News::Ack(Op::Create, 1));
+        bench.give(News::AskAmend(Ticks::new(101), Lots::new(9)));
+        bench.give(News::NoAnswer);
+        bench.now = 500;
+        bench.give(answer(OrderStatus::New, 100, 5, 400));
+        assert_eq!(bench.order().state, OrderState::Live);
+        bench.give(News::AskAmend(Ticks::new(102), Lots::new(8)));
+        bench.give(News::Reject(Op::Amend, 2, RejectKind::Refused));
+        assert_eq!((bench.order().state, bench.order().leaves_max()), (OrderState::PendingAmend, Lots::new(8)));
     }
 
     #[test]
     fn a_fill_that_crosses_an_amendment_is_counted_against_both_quantities() {
-        let mut table = OrderTable::new(2);
-        let id = table.insert(order(5)).unwrap();
-        table.apply(id, Input::Ack(Op::Create));
-        table.apply(id, Input::AskAmend);
-        table.note_asked(id, Some((Ticks::new(101), Lots::new(3))), Nanos::new(1));
-        let change = table.fill(id, Lots::new(4)).unwrap();
+        let mut bench = Bench::new(5);
+        bench.give(News::Ack(Op::Create, 1));
+        bench.give(News::AskAmend(Ticks::new(101), Lots::new(3)));
+        let change = bench.give(News::Filled(Lots::new(4)));
         assert_eq!(change.after.state, OrderState::PendingAmend, "4 of 5 filled, the amendment to 3 is under way");
-        table.fill(id, Lots::new(1)).unwrap();
-        assert_eq!(table.get(id).unwrap().state, OrderState::Filled);
-        assert!(table.settle(id));
-        assert_eq!(table.counts(), OrderCounts { sent: 1, acknowledged: 1, filled: 1, ..OrderCounts::default() });
+        bench.give(News::Filled(Lots::new(1)));
+        assert_eq!(bench.order().state, OrderState::Filled);
+        assert!(bench.table.settle(bench.id));
+        let counts = OrderCounts { sent: 1, acknowledged: 1, filled: 1, ..OrderCounts::default() };
+        assert_eq!(bench.table.counts(), counts);
+    }
+
+    #[test]
+    fn absence_proves_nothing_while_the_order_may_be_on_its_way() {
+        let mut bench = Bench::new(5);
+        bench.give(News::NoAnswer);
+        bench.give(News::Absent(Nanos::new(100)));
+        assert_eq!((bench.order().state, bench.order().leaves_max()), (OrderState::Unknown, Lots::new(5)));
+        bench.give(News::Absent(Nanos::new(101)));
+        assert_eq!(bench.order().state, OrderState::Rejected);
+    }
+
+    #[test]
+    fn an_order_that_was_shown_once_is_gone_only_when_it_was_missed_twice() {
+        let mut bench = Bench::new(5);
+        bench.give(told(OrderStatus::New, 100, 5, 0, 2));
+        bench.give(News::Unlisted(Nanos::new(11)));
+        assert_eq!(bench.order().state, OrderState::Live, "the list may lag behind the stream");
+        bench.give(News::Unlisted(Nanos::new(200)));
+        assert_eq!(bench.order().state, OrderState::Unknown);
+        bench.give(News::Absent(Nanos::new(201)));
+        assert_eq!(bench.order().state, OrderState::Unknown);
+        bench.give(News::Absent(Nanos::new(202)));
+        assert_eq!(bench.order().state, OrderState::Cancelled);
+    }
+
+    #[test]
+    fn an_answer_older_than_the_streams_word_changes_nothing_but_ends() {
+        let mut bench = Bench::new(5);
+        bench.now = 50;
+        bench.give(told(OrderStatus::New, 103, 5, 0, 9));
+        bench.give(answer(OrderStatus::New, 100, 5, 49));
+        assert_eq!(bench.order().px, Ticks::new(103));
+        bench.give(answer(OrderStatus::Cancelled, 100, 5, 49));
+        assert_eq!(bench.order().state, OrderState::Cancelled);
+    }
+
+    #[test]
+    fn a_repriced_amendment_is_decided_by_an_answer() {
+        let mut bench = Bench::new(5);
+        bench.give(told(OrderStatus::New, 100, 5, 0, 2));
+        bench.give(News::AskAmend(Ticks::new(120), Lots::new(7)));
+        bench.give(News::Ack(Op::Amend, 2));
+        bench.give(told(OrderStatus::New, 110, 7, 0, 3));
+        assert_eq!(bench.order().state, OrderState::PendingAmend);
+        let News::Told(told) = answer(OrderStatus::New, 110, 7, 60) else { unreachable!() };
+        bench.give(News::Told(super::super::life::Told { ts: Nanos::new(3), ..told }));
+        let order = bench.order();
+        let expected = (OrderState::Live, Ticks::new(110), Lots::new(7), None);
+        assert_eq!((order.state, order.px, order.qty, order.asked), expected);
     }
 }

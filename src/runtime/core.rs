@@ -7,7 +7,7 @@ use super::duty::{Duty, DutyReport};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
 use crate::strategy::Strategy;
-use crate::types::{Command, CommandSink, Control, Event, Level, Meta, Nanos, Record, RecordSink};
+use crate::types::{Command, CommandKind, CommandSink, Control, Event, Level, Meta, Nanos, Record, RecordSink};
 
 /// Events taken from one ring in one poll: enough to drain a burst, few enough that the other ring is not kept waiting.
 const EVENTS_PER_POLL: usize = 64;
@@ -16,7 +16,7 @@ const EVENTS_PER_POLL: usize = 64;
 pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
-const STATUS_WORDS: usize = 8;
+const STATUS_WORDS: usize = 10;
 
 /// Reads the newest [`CoreStatus`].
 #[derive(Clone)]
@@ -25,7 +25,8 @@ pub struct StatusReader(SeqlockReader<STATUS_WORDS>);
 impl StatusReader {
     /// The newest status, or `None` in the moment in which it is replaced.
     pub fn read(&self) -> Option<CoreStatus> {
-        let (_, [events, commands, fills, open_orders, refused, pnl, stopping, books_live]) = self.0.read()?;
+        let (_, words) = self.0.read()?;
+        let [events, commands, fills, open_orders, refused, pnl, stopping, books_live, synced, unknown] = words;
         Some(CoreStatus {
             events,
             commands,
@@ -35,17 +36,26 @@ impl StatusReader {
             pnl_micros: pnl as i64,
             is_stopping: stopping != 0,
             books_live,
+            is_synced: synced != 0,
+            unknown,
         })
     }
 }
 
-/// Where commands go: the ring to the gateway.
-struct CommandRing(Producer<Record>);
+/// Where commands go: requests to the gateway, questions to the reconciler.
+struct CommandRings {
+    requests: Producer<Record>,
+    /// `None`: nobody answers questions, and the engine is configured to ask none.
+    questions: Option<Producer<Record>>,
+}
 
-impl CommandSink for CommandRing {
+impl CommandSink for CommandRings {
     #[inline]
     fn push(&mut self, command: Command) -> bool {
-        self.0.push(command.pack()).is_ok()
+        if matches!(command.kind, CommandKind::Query | CommandKind::Reconcile) {
+            return self.questions.as_mut().is_some_and(|ring| ring.push(command.pack()).is_ok());
+        }
+        self.requests.push(command.pack()).is_ok()
     }
 }
 
@@ -53,7 +63,7 @@ impl CommandSink for CommandRing {
 pub struct CoreDuty<S, P> {
     engine: Engine<S, P>,
     inputs: Vec<Consumer<Record>>,
-    commands: CommandRing,
+    commands: CommandRings,
     journal: Option<Producer<Record>>,
     /// Whether timers come from the clock (live) or as events (replay).
     makes_timers: bool,
@@ -92,7 +102,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         let duty = Self {
             engine,
             inputs,
-            commands: CommandRing(commands),
+            commands: CommandRings { requests: commands, questions: None },
             journal,
             makes_timers,
             timer_due: Nanos::ZERO,
@@ -104,6 +114,12 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             has_ended,
         };
         (duty, StatusReader(reader))
+    }
+
+    /// Gives questions to a reconciler through `ring`; its answers come through one of the input rings.
+    pub fn ask_through(mut self, ring: Producer<Record>) -> Self {
+        self.commands.questions = Some(ring);
+        self
     }
 
     /// Takes one event from ring `idx`; returns whether there was one.
@@ -148,6 +164,8 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status.pnl_micros as u64,
             u64::from(status.is_stopping),
             status.books_live,
+            u64::from(status.is_synced),
+            status.unknown,
         ]);
     }
 }

@@ -39,6 +39,8 @@ pub enum DutyReport {
     Gateway(Box<super::GatewayReport>),
     /// Of the simulated venue of a replay.
     SimVenue(Box<super::SimVenueReport>),
+    /// Of the reconciler.
+    Reconcile(Box<super::ReconcileReport>),
     /// Of the recorder.
     Recorder(Box<super::RecorderReport>),
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::clock_offset::OffsetReader;
 use super::duty::{Duty, DutyReport};
 use super::latency::{GatewayStamps, LatencyStages};
 use super::link::{LinkConfig, LinkNews, WsLink};
@@ -44,8 +45,12 @@ pub struct GatewayConfig {
     pub run_id: u32,
     /// How old a request may be when the venue gets it, in milliseconds.
     pub recv_window_ms: u32,
-    /// The venue's clock less ours, in milliseconds.
-    pub clock_offset_ms: i64,
+    /// The venue's clock less ours.
+    pub clock_offset: OffsetReader,
+    /// A new order or an amendment that was decided longer ago than this, in nanoseconds, is not sent any more.
+    pub send_within_ns: u64,
+    /// Whether to subscribe to the fast executions beside the full ones.
+    pub fast_executions: bool,
     /// Currency whose balance is followed.
     pub settle_coin: String,
 }
@@ -89,6 +94,7 @@ pub struct GatewayDuty {
     sent: u64,
     not_sent: u64,
     lost_links: u64,
+    offset_ns: i64,
     first_errors: Vec<String>,
     /// Set while both connections are ready.
     ready: Flag,
@@ -117,14 +123,20 @@ impl GatewayDuty {
             sent: 0,
             not_sent: 0,
             lost_links: 0,
+            offset_ns: 0,
             first_errors: Vec::with_capacity(8),
             ready,
             config,
         }
     }
 
-    fn venue_ms(&self, now: Nanos) -> u64 {
-        now.as_millis().saturating_add_signed(self.config.clock_offset_ms)
+    /// The venue's time in milliseconds, as well as it is known.
+    #[inline]
+    fn venue_ms(&mut self, now: Nanos) -> u64 {
+        if let Some(offset_ns) = self.config.clock_offset.read() {
+            self.offset_ns = offset_ns;
+        }
+        now.get().saturating_add_signed(self.offset_ns) / 1_000_000
     }
 
     fn session(&mut self, kind: LinkKind) -> &mut Session {
@@ -173,7 +185,10 @@ impl GatewayDuty {
     fn on_introduction(&mut self, kind: LinkKind, answer: PrivateKind, now: Nanos) {
         match answer {
             PrivateKind::Login { is_accepted: true, .. } if kind == LinkKind::Private => {
-                let topics = PRIVATE_TOPICS.map(str::to_owned);
+                let mut topics = PRIVATE_TOPICS.map(str::to_owned).to_vec();
+                if self.config.fast_executions {
+                    topics.push("execution.fast".to_owned());
+                }
                 for message in subscribe(&topics, crate::types::Product::Linear).unwrap_or_default() {
                     self.say(kind, message.as_bytes(), now);
                 }
@@ -254,7 +269,18 @@ impl GatewayDuty {
     #[inline]
     fn send(&mut self, command: &Command) -> Result<(), CloseReason> {
         let taken = self.clock.now();
-        let time_ms = taken.as_millis().saturating_add_signed(self.config.clock_offset_ms);
+        if command.kind == CommandKind::Reconnect {
+            // As good as a peer that has gone: what was missed is read again once the next one is up.
+            self.close(LinkKind::Private, CloseReason::Local, taken);
+            return Ok(());
+        }
+        let is_late = taken.saturating_since(command.at) > self.config.send_within_ns;
+        if is_late && matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::Amend) {
+            // A process that was stopped and wakes up must not send what it wanted before.
+            self.refuse(command, taken);
+            return Ok(());
+        }
+        let time_ms = self.venue_ms(taken);
         let Self { trade, encoder, clock, latency, .. } = self;
         let Some(conn) = trade.link.conn().filter(|_| trade.is_ready) else {
             self.refuse(command, taken);
@@ -289,12 +315,14 @@ impl GatewayDuty {
         let op = match command.kind {
             CommandKind::New | CommandKind::NewMarket => Op::Create,
             CommandKind::Amend => Op::Amend,
-            CommandKind::Cancel => Op::Cancel,
+            CommandKind::Cancel | CommandKind::CancelForeign => Op::Cancel,
             CommandKind::CancelAll => Op::CancelAll,
+            // The core asks again by itself.
+            CommandKind::Query | CommandKind::Reconcile | CommandKind::Reconnect => return,
         };
         let meta = Meta { recv: now, instrument: command.instrument, ..Meta::default() };
-        let (kind, client_id) = (RejectKind::NotSent, command.client_id);
-        self.outlet.event(&Event::Reject(Reject { meta, op, kind, client_id, code: 0 }));
+        let (kind, client_id, request) = (RejectKind::NotSent, command.client_id, command.request);
+        self.outlet.event(&Event::Reject(Reject { meta, op, kind, client_id, request, code: 0 }));
     }
 }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::clock::{Clock, ClockProbe};
+use super::clock_offset::{ClockOffset, OffsetWriter};
 use super::core::{CoreDuty, CoreReport, StatusReader};
 use super::duty::{Duty, DutyReport};
 use super::gateway::{GatewayConfig, GatewayDuty, GatewayReport};
 use super::live_feed::{LiveFeedConfig, LiveFeedDuty};
+use super::reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 use super::recorder::{RecorderDuty, RecorderReport};
 use super::replay_feed::FeedReport;
 use super::thread::{Idle, RunningThread, ThreadPlan, start};
@@ -19,6 +21,8 @@ use crate::ring::{Flag, Producer, spsc};
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
 use crate::venue::MarketFeed;
+use crate::venue::bybit::BlockingLane;
+use crate::venue::bybit::rest::RestClient;
 
 /// Slots of the ring from the shell to the core: a few words of a person.
 const CONTROL_RING_SLOTS: usize = 256;
@@ -41,6 +45,20 @@ pub struct LiveOptions {
     pub idle: Idle,
     /// File for the journal.
     pub journal: Option<PathBuf>,
+    /// Who answers the engine's questions; none: the engine's configuration must ask none.
+    pub reconcile: Option<LiveReconcile>,
+}
+
+/// What the reconciler of a live run needs.
+pub struct LiveReconcile {
+    /// Who we are.
+    pub config: ReconcilerConfig,
+    /// The way to the venue.
+    pub rest: RestClient,
+    /// The first estimate of the venue's clock, and where later ones are published for the gateway.
+    pub offset: (ClockOffset, OffsetWriter),
+    /// Venue time at which this session's executions begin, in milliseconds.
+    pub executions_since_ms: u64,
 }
 
 /// A running engine.
@@ -49,6 +67,7 @@ pub struct Live {
     status: StatusReader,
     threads: Vec<RunningThread>,
     recorder: Option<RunningThread>,
+    reconciler: Option<RunningThread>,
     stop: Flag,
     recorder_stop: Flag,
     gateway_ready: Flag,
@@ -67,6 +86,8 @@ pub struct LiveOutcome {
     pub gateway: GatewayReport,
     /// The journal, if there was one.
     pub recorder: Option<RecorderReport>,
+    /// The questions, if any were asked.
+    pub reconcile: Option<ReconcileReport>,
     /// Wall-clock seconds.
     pub elapsed_s: f64,
     /// Allocations on hot duties after warm-up; `None` if they were not counted.
@@ -105,7 +126,7 @@ impl Live {
         config: EngineConfig,
         strategy: S,
     ) -> Result<Self, LiveError> {
-        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal } = options;
+        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal, reconcile } = options;
         let clock = Clock::new();
         let (from_feed, to_core_market) = {
             let (producer, consumer) = spsc(MARKET_RING_SLOTS);
@@ -127,8 +148,28 @@ impl Live {
         };
         let engine = Engine::with_probe(&table, config, strategy, ClockProbe(clock.clone()));
         // Order news before market data: what we own comes before what we want.
-        let inputs = vec![to_core_control, to_core_orders, to_core_market];
-        let (core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
+        let (answers, to_core_answers) = spsc(MARKET_RING_SLOTS);
+        let inputs = vec![to_core_control, to_core_orders, to_core_answers, to_core_market];
+        let (mut core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
+        let reconciler = match reconcile {
+            Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
+                let (questions, to_reconciler) = spsc(COMMAND_RING_SLOTS);
+                core = core.ask_through(questions);
+                let lane = BlockingLane::new(rest);
+                let clock = clock.clone();
+                Some(ReconcileDuty::new(
+                    config,
+                    &table,
+                    lane,
+                    to_reconciler,
+                    answers,
+                    clock,
+                    offset,
+                    executions_since_ms,
+                ))
+            }
+            None => None,
+        };
         let feed = LiveFeedDuty::new(feed, market_feed, &table, from_feed, clock.clone());
         let gateway =
             GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
@@ -157,8 +198,16 @@ impl Live {
             }
             None => None,
         };
+        let reconciler = match reconciler {
+            Some(duty) => {
+                let duties: Vec<Box<dyn Duty>> = vec![Box::new(duty)];
+                let plan = ThreadPlan { name: "reconcile".to_owned(), cpu: None, idle: Idle::Backoff, duties };
+                Some(start(plan, clock.clone(), stop.clone())?)
+            }
+            None => None,
+        };
         let started = Instant::now();
-        Ok(Self { control, status, threads, recorder, stop, recorder_stop, gateway_ready, clock, started })
+        Ok(Self { control, status, threads, recorder, reconciler, stop, recorder_stop, gateway_ready, clock, started })
     }
 
     /// Tells the core something; returns whether it was taken.
@@ -193,7 +242,7 @@ impl Live {
     pub fn finish(self) -> Result<LiveOutcome, LiveError> {
         self.stop.set();
         let elapsed_s = self.started.elapsed().as_secs_f64();
-        let (mut feed, mut core, mut gateway, mut recorder) = (None, None, None, None);
+        let (mut feed, mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None, None);
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -206,12 +255,13 @@ impl Live {
                     DutyReport::Core(report) => core = Some(*report),
                     DutyReport::Gateway(report) => gateway = Some(*report),
                     DutyReport::Recorder(report) => recorder = Some(*report),
+                    DutyReport::Reconcile(report) => reconcile = Some(*report),
                     DutyReport::SimVenue(_) | DutyReport::None => {}
                 }
             }
             Ok(())
         };
-        for thread in self.threads {
+        for thread in self.threads.into_iter().chain(self.reconciler) {
             take(thread)?;
         }
         self.recorder_stop.set();
@@ -223,6 +273,7 @@ impl Live {
             core: core.ok_or(LiveError::NoReport("core"))?,
             gateway: gateway.ok_or(LiveError::NoReport("gateway"))?,
             recorder,
+            reconcile,
             elapsed_s,
             hot_allocations,
         })

@@ -8,6 +8,7 @@
 
 pub mod alloc;
 mod clock;
+mod clock_offset;
 mod core;
 mod duty;
 mod gateway;
@@ -16,6 +17,7 @@ mod link;
 mod live;
 mod live_feed;
 mod outlet;
+mod reconcile;
 mod recorder;
 mod replay;
 mod replay_feed;
@@ -24,13 +26,15 @@ mod thread;
 mod topology;
 
 pub use clock::{Clock, ClockProbe, VirtualTime, stamp_between};
+pub use clock_offset::{ClockOffset, OffsetReader, OffsetWriter, clock_offset};
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport};
 pub use latency::{GatewayStamps, LatencyStages, LatencySummary, Percentiles, histogram};
 pub use link::{Dial, LinkConfig, LinkNews, WsLink};
-pub use live::{Live, LiveError, LiveOptions, LiveOutcome};
+pub use live::{Live, LiveError, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty};
+pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 pub use recorder::{RecorderDuty, RecorderReport};
 pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};
 pub use replay_feed::{FeedReport, ReplayFeedDuty};

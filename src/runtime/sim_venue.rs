@@ -316,14 +316,17 @@ impl SimVenueDuty {
             CommandKind::Amend => Op::Amend,
             CommandKind::Cancel => Op::Cancel,
             CommandKind::CancelAll => Op::CancelAll,
+            CommandKind::CancelForeign | CommandKind::Query | CommandKind::Reconcile | CommandKind::Reconnect => {
+                return;
+            }
         };
         let meta = Meta { instrument: command.instrument, venue_ts: now, ..Meta::default() };
-        let client_id = command.client_id;
+        let (client_id, request) = (command.client_id, command.request);
         let told = match self.venue.command(self.account, command, now) {
-            Ok(()) => Event::Ack(Ack { meta, op, client_id, limit_left: u32::MAX }),
+            Ok(()) => Event::Ack(Ack { meta, op, client_id, request, limit_left: u32::MAX }),
             Err(refusal) => {
                 let kind = if refusal == Refusal::UnknownOrder { RejectKind::Gone } else { RejectKind::Refused };
-                Event::Reject(Reject { meta, op, kind, client_id, code: 0 })
+                Event::Reject(Reject { meta, op, kind, client_id, request, code: 0 })
             }
         };
         self.schedule(now.saturating_add(self.latency.ack_ns), Due::Tell(told));
@@ -356,7 +359,8 @@ impl SimVenueDuty {
             if let Some(account) = self.venue.account(self.account) {
                 let qty = account.holding(instrument).qty;
                 let meta = Meta { instrument, ..Meta::default() };
-                let position = Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO };
+                let position =
+                    Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO, asked_at: Nanos::ZERO };
                 self.schedule(at, Due::Tell(Event::Position(position)));
             }
             let balance = self.balance();

@@ -170,6 +170,7 @@ impl OrderRecord {
             qty: self.qty,
             filled: self.filled,
             reason: self.cancelled.map_or(0, |reason| reason as u16 + 1),
+            asked_at: Nanos::ZERO,
         }
     }
 }
@@ -232,8 +233,10 @@ impl Execution {
             is_maker: self.is_maker,
             px: self.px,
             qty: self.qty,
-            leaves: order.unfilled(),
             fee: self.fee,
+            is_fee_final: true,
+            is_query: false,
+            venue_order_id: u128::from(order.no.0),
         })
     }
 }

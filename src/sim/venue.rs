@@ -292,6 +292,10 @@ impl Venue {
                 self.cancel_all(account, None, now);
                 Ok(())
             }
+            // Here every order has a link of ours, and questions are not asked.
+            CommandKind::CancelForeign | CommandKind::Query | CommandKind::Reconcile | CommandKind::Reconnect => {
+                Err(Refusal::UnknownOrder)
+            }
         }
     }
 

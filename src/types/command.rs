@@ -30,6 +30,14 @@ byte_enum! {
         CancelAll = 3,
         /// Place a market order.
         NewMarket = 4,
+        /// Ask what became of an order.
+        Query = 5,
+        /// Ask for everything: open orders, executions since the last pass, positions, wallet.
+        Reconcile = 6,
+        /// Cancel an order that is not in our table, by the venue's number; see [`Command::cancel_foreign`].
+        CancelForeign = 7,
+        /// Give up the private stream's connection and open another: it has gone silent.
+        Reconnect = 8,
     }
 }
 
@@ -48,6 +56,8 @@ pub struct Command {
     pub instrument: InstrumentId,
     /// Our number for the order.
     pub client_id: ClientOrderId,
+    /// Which request for this order it is, counted from 1: replies repeat it.
+    pub request: u16,
     /// Limit price.
     pub px: Ticks,
     /// Whole quantity.
@@ -73,6 +83,28 @@ pub struct CommandStamps {
 }
 
 impl Command {
+    /// A request to cancel an order by the venue's number, whose halves stand where price and quantity would.
+    pub fn cancel_foreign(instrument: InstrumentId, side: Side, venue_order_id: u128, at: Nanos) -> Self {
+        Self {
+            kind: CommandKind::CancelForeign,
+            side,
+            tif: TimeInForce::GoodTillCancel,
+            reduce_only: false,
+            instrument,
+            client_id: ClientOrderId(0),
+            request: 0,
+            px: Ticks::new(venue_order_id as u64 as i64),
+            qty: Lots::new((venue_order_id >> 64) as u64 as i64),
+            at,
+            stamps: CommandStamps::default(),
+        }
+    }
+
+    /// The venue's number in a [`CommandKind::CancelForeign`].
+    pub fn venue_order_id(&self) -> u128 {
+        u128::from(self.px.get() as u64) | u128::from(self.qty.get() as u64) << 64
+    }
+
     /// Bytes of [`Self::neutral_bytes`].
     pub const NEUTRAL_BYTES: usize = 40;
 
@@ -83,7 +115,8 @@ impl Command {
             | (self.side as u64) << 8
             | (self.tif as u64) << 16
             | u64::from(self.reduce_only) << 24
-            | u64::from(self.instrument.0) << 32;
+            | u64::from(self.instrument.0) << 32
+            | u64::from(self.request) << 48;
         let s = &self.stamps;
         super::Record {
             words: [
@@ -109,6 +142,7 @@ impl Command {
             reduce_only: (first >> 24) & 1 == 1,
             instrument: InstrumentId((first >> 32) as u16),
             client_id: ClientOrderId(client_id),
+            request: (first >> 48) as u16,
             px: Ticks::new(px as i64),
             qty: Lots::new(qty as i64),
             at: Nanos::new(at),
@@ -124,7 +158,7 @@ impl Command {
     /// The decision alone, without latency stamps, little-endian: equal decisions are equal bytes on any machine.
     ///
     /// ```text
-    /// kind side tif reduce_only instrument(2) 0 0 | client_id(8) | px(8) | qty(8) | at(8)
+    /// kind side tif reduce_only instrument(2) request(2) | client_id(8) | px(8) | qty(8) | at(8)
     /// ```
     pub fn neutral_bytes(&self) -> [u8; Self::NEUTRAL_BYTES] {
         let mut out = [0; Self::NEUTRAL_BYTES];
@@ -134,6 +168,7 @@ impl Command {
         out[2] = self.tif as u8;
         out[3] = u8::from(self.reduce_only);
         out[4..6].copy_from_slice(&self.instrument.0.to_le_bytes());
+        out[6..8].copy_from_slice(&self.request.to_le_bytes());
         for (chunk, word) in out[8..].chunks_exact_mut(8).zip(&words[1..5]) {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
@@ -168,6 +203,7 @@ mod tests {
             reduce_only: true,
             instrument: InstrumentId(513),
             client_id: ClientOrderId(77),
+            request: 515,
             px: Ticks::new(-1),
             qty: Lots::new(5),
             at: Nanos::new(9),

@@ -178,6 +178,8 @@ pub struct Ack {
     pub op: Op,
     /// For which order.
     pub client_id: ClientOrderId,
+    /// Number of the request ([`Command::request`](super::Command::request)); 0 if the reply does not tell.
+    pub request: u16,
     /// Requests of this kind that the venue says are left in its window; `u32::MAX` if it did not say.
     pub limit_left: u32,
 }
@@ -195,6 +197,16 @@ byte_enum! {
         Unknown = 3,
         /// Refused by our own gateway before a byte left (connection down, send buffer full).
         NotSent = 4,
+        /// Refused for its time stamp, nothing was changed: the clocks must be compared anew.
+        Clock = 5,
+    }
+}
+
+impl RejectKind {
+    /// Whether it says for certain that nothing was changed.
+    #[inline]
+    pub const fn is_nothing_done(self) -> bool {
+        matches!(self, Self::Refused | Self::RateLimited | Self::NotSent | Self::Clock)
     }
 }
 
@@ -209,6 +221,8 @@ pub struct Reject {
     pub kind: RejectKind,
     /// For which order.
     pub client_id: ClientOrderId,
+    /// Number of the request ([`Command::request`](super::Command::request)); 0 if the reply does not tell.
+    pub request: u16,
     /// The venue's code, 0 for our own.
     pub code: i32,
 }
@@ -252,6 +266,40 @@ pub struct OrderUpdate {
     pub filled: Lots,
     /// Why it ended, in the venue codec's numbering; 0 if nothing was said.
     pub reason: u16,
+    /// 0: told by the order stream. Otherwise the answer to a question that left at this engine time.
+    pub asked_at: Nanos,
+}
+
+/// The venue was asked for an order and knows none of that number, neither open nor closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// Common fields.
+    pub meta: Meta,
+    /// Our number.
+    pub client_id: ClientOrderId,
+    /// Engine time at which the question left.
+    pub asked_at: Nanos,
+}
+
+byte_enum! {
+    /// How a reconciliation pass ended.
+    PassEnd {
+        /// Everything was asked and answered: open orders, executions, positions, wallet.
+        Whole = 0,
+        /// Something was not answered; what was told is true, but nothing follows from what was not.
+        Broken = 1,
+    }
+}
+
+/// The end of a reconciliation pass. Its answers came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Common fields.
+    pub meta: Meta,
+    /// How it ended.
+    pub end: PassEnd,
+    /// Engine time at which its first question left.
+    pub asked_at: Nanos,
 }
 
 /// An execution of an order of ours.
@@ -271,10 +319,15 @@ pub struct Fill {
     pub px: Ticks,
     /// Quantity.
     pub qty: Lots,
-    /// What is left of the order.
-    pub leaves: Lots,
     /// Fee paid (negative: rebate received).
     pub fee: Money,
+    /// Whether the fee is the venue's own word; otherwise it is computed from the account's rates, and the venue's word
+    /// follows under the same `exec_id`.
+    pub is_fee_final: bool,
+    /// Whether it is the answer to a question; otherwise the execution stream told it.
+    pub is_query: bool,
+    /// The venue's number of the order, as in [`OrderUpdate::venue_order_id`]; 0 if it was not told.
+    pub venue_order_id: u128,
 }
 
 /// The venue tells a position.
@@ -288,6 +341,8 @@ pub struct Position {
     pub entry_px: Money,
     /// Realised profit since the position was opened, as the venue counts it.
     pub realised: Money,
+    /// 0: told by the stream. Otherwise the answer to a question that left at this engine time.
+    pub asked_at: Nanos,
 }
 
 /// The venue tells a balance of the settlement currency.
@@ -372,6 +427,10 @@ pub enum Event<'a> {
     Position(Position),
     /// A balance.
     Balance(Balance),
+    /// An order that the venue does not know.
+    Absent(Absent),
+    /// A reconciliation pass has ended.
+    Pass(Pass),
     /// A connection came or went.
     Link(Link),
     /// Time passed.
@@ -401,6 +460,8 @@ impl Event<'_> {
             Event::Fill(e) => &e.meta,
             Event::Position(e) => &e.meta,
             Event::Balance(e) => &e.meta,
+            Event::Absent(e) => &e.meta,
+            Event::Pass(e) => &e.meta,
             Event::Link(e) => &e.meta,
             Event::Timer(meta) | Event::Control(meta, _) => meta,
             Event::Signal(e) => &e.meta,
@@ -422,6 +483,8 @@ impl Event<'_> {
             Event::Fill(e) => &mut e.meta,
             Event::Position(e) => &mut e.meta,
             Event::Balance(e) => &mut e.meta,
+            Event::Absent(e) => &mut e.meta,
+            Event::Pass(e) => &mut e.meta,
             Event::Link(e) => &mut e.meta,
             Event::Timer(meta) | Event::Control(meta, _) => meta,
             Event::Signal(e) => &mut e.meta,
@@ -442,6 +505,8 @@ impl Event<'_> {
             Event::Fill(_) => "fill",
             Event::Position(_) => "position",
             Event::Balance(_) => "balance",
+            Event::Absent(_) => "absent",
+            Event::Pass(_) => "pass",
             Event::Link(_) => "link",
             Event::Timer(_) => "timer",
             Event::Control(..) => "control",

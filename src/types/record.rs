@@ -6,8 +6,8 @@
 //! ```
 
 use super::event::{
-    Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
-    OrderStatus, OrderUpdate, Position, Reject, RejectKind, Signal, Ticker, Top, TopCheck, Trade,
+    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
+    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Signal, Ticker, Top, TopCheck, Trade,
 };
 use super::{ClientOrderId, InstrumentId, Lots, Money, Nanos, Rate, Side, Ticks};
 
@@ -75,6 +75,8 @@ const KIND_LINK: u8 = 13;
 const KIND_TIMER: u8 = 14;
 const KIND_CONTROL: u8 = 15;
 const KIND_SIGNAL: u8 = 16;
+const KIND_ABSENT: u8 = 17;
+const KIND_PASS: u8 = 18;
 
 /// The first record's fixed fields; `a` and `b` are the kind's own.
 struct Header {
@@ -238,6 +240,7 @@ impl Event<'_> {
                 header.flags = ack.op as u8;
                 header.a = ack.client_id.0;
                 header.b = u64::from(ack.limit_left);
+                header.bids = ack.request;
                 header
             }
             Event::Reject(reject) => {
@@ -245,6 +248,7 @@ impl Event<'_> {
                 header.flags = reject.op as u8 | (reject.kind as u8) << 4;
                 header.a = reject.client_id.0;
                 header.b = u64::from(reject.code as u32);
+                header.bids = reject.request;
                 header
             }
             Event::Order(order) => {
@@ -256,7 +260,10 @@ impl Event<'_> {
             }
             Event::Fill(fill) => {
                 let mut header = Header::new(KIND_FILL, fill.meta);
-                header.flags = fill.side as u8 | u8::from(fill.is_maker) << 1;
+                header.flags = fill.side as u8
+                    | u8::from(fill.is_maker) << 1
+                    | u8::from(fill.is_fee_final) << 2
+                    | u8::from(fill.is_query) << 3;
                 header.a = fill.client_id.0;
                 header.b = fill.px.get() as u64;
                 header
@@ -267,6 +274,18 @@ impl Event<'_> {
                 header
             }
             Event::Balance(balance) => Header::new(KIND_BALANCE, balance.meta),
+            Event::Absent(absent) => {
+                let mut header = Header::new(KIND_ABSENT, absent.meta);
+                header.a = absent.client_id.0;
+                header.b = absent.asked_at.get();
+                header
+            }
+            Event::Pass(pass) => {
+                let mut header = Header::new(KIND_PASS, pass.meta);
+                header.flags = pass.end as u8;
+                header.b = pass.asked_at.get();
+                header
+            }
             Event::Link(link) => {
                 let mut header = Header::new(KIND_LINK, link.meta);
                 header.flags = link.kind as u8 | u8::from(link.is_up) << 4;
@@ -309,19 +328,19 @@ impl Event<'_> {
             }
             Event::Order(order) => {
                 let (id0, id1) = split(order.venue_order_id as i128);
-                let words =
-                    [order.qty.get() as u64, order.filled.get() as u64, id0, id1, u64::from(order.reason), 0, 0];
-                Record { words }
+                let (qty, filled) = (order.qty.get() as u64, order.filled.get() as u64);
+                Record { words: [qty, filled, id0, id1, u64::from(order.reason), order.asked_at.get(), 0] }
             }
             Event::Fill(fill) => {
                 let (e0, e1) = split(fill.exec_id as i128);
                 let (f0, f1) = split(fill.fee.get());
-                Record { words: [fill.qty.get() as u64, fill.leaves.get() as u64, e0, e1, f0, f1, 0] }
+                let (o0, o1) = split(fill.venue_order_id as i128);
+                Record { words: [fill.qty.get() as u64, o0, e0, e1, f0, f1, o1] }
             }
             Event::Position(position) => {
                 let (e0, e1) = split(position.entry_px.get());
                 let (r0, r1) = split(position.realised.get());
-                Record { words: [e0, e1, r0, r1, 0, 0, 0] }
+                Record { words: [e0, e1, r0, r1, position.asked_at.get(), 0, 0] }
             }
             Event::Balance(balance) => {
                 let (w0, w1) = split(balance.wallet.get());
@@ -396,6 +415,7 @@ impl<'a> Event<'a> {
                 meta,
                 op: Op::from_u8(flags).ok_or(bad)?,
                 client_id: ClientOrderId(a),
+                request: bids,
                 limit_left: b as u32,
             }),
             KIND_REJECT => Event::Reject(Reject {
@@ -403,10 +423,11 @@ impl<'a> Event<'a> {
                 op: Op::from_u8(flags & 15).ok_or(bad)?,
                 kind: RejectKind::from_u8(flags >> 4).ok_or(bad)?,
                 client_id: ClientOrderId(a),
+                request: bids,
                 code: b as u32 as i32,
             }),
             KIND_ORDER => {
-                let [qty, filled, id0, id1, reason, ..] = record_at(1).words;
+                let [qty, filled, id0, id1, reason, asked_at, _] = record_at(1).words;
                 Event::Order(OrderUpdate {
                     meta,
                     client_id: ClientOrderId(a),
@@ -417,10 +438,11 @@ impl<'a> Event<'a> {
                     qty: Lots::new(qty as i64),
                     filled: Lots::new(filled as i64),
                     reason: reason as u16,
+                    asked_at: Nanos::new(asked_at),
                 })
             }
             KIND_FILL => {
-                let [qty, leaves, e0, e1, f0, f1, _] = record_at(1).words;
+                let [qty, o0, e0, e1, f0, f1, o1] = record_at(1).words;
                 Event::Fill(Fill {
                     meta,
                     client_id: ClientOrderId(a),
@@ -429,17 +451,20 @@ impl<'a> Event<'a> {
                     is_maker: flags & 2 != 0,
                     px: Ticks::new(b as i64),
                     qty: Lots::new(qty as i64),
-                    leaves: Lots::new(leaves as i64),
                     fee: Money::new(join(f0, f1)),
+                    is_fee_final: flags & 4 != 0,
+                    is_query: flags & 8 != 0,
+                    venue_order_id: join(o0, o1) as u128,
                 })
             }
             KIND_POSITION => {
-                let [e0, e1, r0, r1, ..] = record_at(1).words;
+                let [e0, e1, r0, r1, asked_at, ..] = record_at(1).words;
                 Event::Position(Position {
                     meta,
                     qty: Lots::new(a as i64),
                     entry_px: Money::new(join(e0, e1)),
                     realised: Money::new(join(r0, r1)),
+                    asked_at: Nanos::new(asked_at),
                 })
             }
             KIND_BALANCE => {
@@ -449,6 +474,8 @@ impl<'a> Event<'a> {
             KIND_LINK => {
                 Event::Link(Link { meta, kind: LinkKind::from_u8(flags & 15).ok_or(bad)?, is_up: flags & 16 != 0 })
             }
+            KIND_ABSENT => Event::Absent(Absent { meta, client_id: ClientOrderId(a), asked_at: Nanos::new(b) }),
+            KIND_PASS => Event::Pass(Pass { meta, end: PassEnd::from_u8(flags).ok_or(bad)?, asked_at: Nanos::new(b) }),
             KIND_TIMER => Event::Timer(meta),
             KIND_CONTROL => Event::Control(meta, Control::from_u8(flags).ok_or(bad)?),
             KIND_SIGNAL => Event::Signal(Signal { meta, slot: a as u16, value: f64::from_bits(b) }),
@@ -513,8 +540,15 @@ mod tests {
                 next_funding: Nanos::new(10),
             }),
             Event::BookStatus(BookStatus { meta, state: BookState::Stale }),
-            Event::Ack(Ack { meta, op: Op::Cancel, client_id, limit_left: 9 }),
-            Event::Reject(Reject { meta, op: Op::Amend, kind: RejectKind::Unknown, client_id, code: -2015 }),
+            Event::Ack(Ack { meta, op: Op::Cancel, client_id, request: 65_535, limit_left: 9 }),
+            Event::Reject(Reject {
+                meta,
+                op: Op::Amend,
+                kind: RejectKind::Unknown,
+                client_id,
+                request: 7,
+                code: -2015,
+            }),
             Event::Order(OrderUpdate {
                 meta,
                 client_id,
@@ -525,9 +559,30 @@ mod tests {
                 qty,
                 filled: Lots::new(3),
                 reason: 4,
+                asked_at: Nanos::new(12),
             }),
-            Event::Fill(Fill { meta, client_id, exec_id, side, is_maker: true, px, qty, leaves: qty, fee: money }),
-            Event::Position(Position { meta, qty: Lots::new(-3), entry_px: money, realised: money }),
+            Event::Fill(Fill {
+                meta,
+                client_id,
+                exec_id,
+                side,
+                is_maker: true,
+                px,
+                qty,
+                fee: money,
+                is_fee_final: false,
+                is_query: true,
+                venue_order_id: u128::MAX / 3,
+            }),
+            Event::Position(Position {
+                meta,
+                qty: Lots::new(-3),
+                entry_px: money,
+                realised: money,
+                asked_at: Nanos::new(13),
+            }),
+            Event::Absent(Absent { meta, client_id, asked_at: Nanos::new(14) }),
+            Event::Pass(Pass { meta, end: PassEnd::Broken, asked_at: Nanos::new(15) }),
             Event::Balance(Balance { meta, wallet: money, available: Money::new(1) }),
             Event::Link(Link { meta, kind: LinkKind::Private, is_up: true }),
             Event::Timer(meta),

@@ -122,6 +122,7 @@ fn engine_commands_find_their_orders_by_client_id() {
         reduce_only: false,
         instrument: ID,
         client_id: ClientOrderId(0x1f),
+        request: 1,
         px: Ticks::new(600_000),
         qty: Lots::new(2),
         at: now(),

@@ -11,6 +11,7 @@ pub fn reject_kind(op: Op, code: i32) -> RejectKind {
         // Each order id is sent once: an order that is already there is an earlier answer that was lost.
         10_014 | 110_072 | 170_141 if op == Op::Create => RejectKind::Unknown,
         170_222 => RejectKind::RateLimited,
+        10_002 => RejectKind::Clock,
         110_001 | 110_008 | 110_010 | 170_139 | 170_142 | 170_143 | 170_190 | 170_213 if op != Op::Create => {
             RejectKind::Gone
         }

@@ -4,8 +4,9 @@
 //! dozen short copies and six numbers. No allocation, no formatting machinery.
 //!
 //! ```text
-//! {"reqId":"c 000000000000001f 00000007","header":{"X-BAPI-TIMESTAMP":"…","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create",
-//!            │  client order id   request number
+//! {"reqId":"c 000000000000001f 0001 00000007","header":{"X-BAPI-TIMESTAMP":"…","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create",
+//!            │  client order id   │    request of this run
+//!            │                    request for this order
 //!            c create, a amend, x cancel
 //! ```
 
@@ -78,13 +79,15 @@ pub struct ReqId {
     pub op: Op,
     /// For which order.
     pub client_id: ClientOrderId,
+    /// Counts the requests for one order.
+    pub request: u16,
     /// Counts the requests of one encoder.
     pub number: u32,
 }
 
 impl ReqId {
     /// Length in bytes; the venue allows 36.
-    pub const LEN: usize = 25;
+    pub const LEN: usize = 29;
 
     fn write(self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
@@ -94,7 +97,8 @@ impl ReqId {
             Op::Cancel | Op::CancelAll => b'x',
         };
         write_hex(self.client_id.0, &mut out[1..17]);
-        write_hex(u64::from(self.number), &mut out[17..25]);
+        write_hex(u64::from(self.request), &mut out[17..21]);
+        write_hex(u64::from(self.number), &mut out[21..29]);
         out
     }
 
@@ -107,8 +111,9 @@ impl ReqId {
             b'x' => Op::Cancel,
             _ => return None,
         };
-        let number = u32::try_from(parse_hex(&text[17..25])?).ok()?;
-        Some(Self { op, client_id: ClientOrderId(parse_hex(&text[1..17])?), number })
+        let request = u16::try_from(parse_hex(&text[17..21])?).ok()?;
+        let number = u32::try_from(parse_hex(&text[21..29])?).ok()?;
+        Some(Self { op, client_id: ClientOrderId(parse_hex(&text[1..17])?), request, number })
     }
 }
 
@@ -117,6 +122,24 @@ fn write_hex(value: u64, out: &mut [u8]) {
     for (idx, byte) in out.iter_mut().enumerate() {
         *byte = b"0123456789abcdef"[(value >> (4 * (len - 1 - idx)) & 15) as usize];
     }
+}
+
+/// The venue's text of an order number that [`id_128`](super::private::id_128) read: a UUID, or digits.
+pub fn order_id_text(id: u128) -> ([u8; 36], usize) {
+    let mut out = [b'-'; 36];
+    if let Ok(digits) = u64::try_from(id) {
+        let mut text = [0; 20];
+        let start = digits_before(digits, &mut text, 20);
+        out[..20 - start].copy_from_slice(&text[start..]);
+        return (out, 20 - start);
+    }
+    let mut hex = [0; 32];
+    write_hex((id >> 64) as u64, &mut hex[..16]);
+    write_hex(id as u64, &mut hex[16..]);
+    for (from, to) in [(0..8, 0..8), (8..12, 9..13), (12..16, 14..18), (16..20, 19..23), (20..32, 24..36)] {
+        out[to].copy_from_slice(&hex[from]);
+    }
+    (out, 36)
 }
 
 fn parse_hex(text: &[u8]) -> Option<u64> {
@@ -184,14 +207,16 @@ impl OrderEncoder {
         let (op, word): (Op, &[u8]) = match command.kind {
             CommandKind::New | CommandKind::NewMarket => (Op::Create, b"create\",\"args\":["),
             CommandKind::Amend => (Op::Amend, b"amend\",\"args\":["),
-            CommandKind::Cancel => (Op::Cancel, b"cancel\",\"args\":["),
-            CommandKind::CancelAll => return Err(EncodeError::NoSuchRequest),
+            CommandKind::Cancel | CommandKind::CancelForeign => (Op::Cancel, b"cancel\",\"args\":["),
+            CommandKind::CancelAll | CommandKind::Query | CommandKind::Reconcile | CommandKind::Reconnect => {
+                return Err(EncodeError::NoSuchRequest);
+            }
         };
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
         let mut writer = Writer { out, len: 0 };
         writer.put(b"{\"reqId\":\"")?;
-        writer.put(&ReqId { op, client_id: command.client_id, number }.write())?;
+        writer.put(&ReqId { op, client_id: command.client_id, request: command.request, number }.write())?;
         writer.put(b"\",\"header\":{\"X-BAPI-TIMESTAMP\":\"")?;
         writer.uint(time_ms)?;
         writer.put(&self.recv_window)?;
@@ -263,7 +288,15 @@ impl OrderEncoder {
                 writer.put(&link_id)?;
                 writer.put(b"\"}")
             }
-            CommandKind::CancelAll => Err(EncodeError::NoSuchRequest),
+            CommandKind::CancelForeign => {
+                let (text, len) = order_id_text(command.venue_order_id());
+                writer.put(b"\"orderId\":\"")?;
+                writer.put(&text[..len])?;
+                writer.put(b"\"}")
+            }
+            CommandKind::CancelAll | CommandKind::Query | CommandKind::Reconcile | CommandKind::Reconnect => {
+                Err(EncodeError::NoSuchRequest)
+            }
         }
     }
 }
@@ -425,6 +458,7 @@ mod tests {
             reduce_only: false,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(31),
+            request: 1,
             px: Ticks::new(616_597),
             qty: Lots::new(12),
             at: Nanos::new(1),
@@ -445,15 +479,15 @@ mod tests {
         let mut encoder = OrderEncoder::new(&table(), 42, 5000);
         assert_eq!(
             request(&mut encoder, &command(CommandKind::New)),
-            r#"{"reqId":"c000000000000001f00000000","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","price":"61659.7","qty":"0.012","timeInForce":"PostOnly","orderLinkId":"t0000002a-000000000000001f","reduceOnly":false,"positionIdx":0}]}"#
+            r#"{"reqId":"c000000000000001f000100000000","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","price":"61659.7","qty":"0.012","timeInForce":"PostOnly","orderLinkId":"t0000002a-000000000000001f","reduceOnly":false,"positionIdx":0}]}"#
         );
         assert_eq!(
             request(&mut encoder, &command(CommandKind::Amend)),
-            r#"{"reqId":"a000000000000001f00000001","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.amend","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t0000002a-000000000000001f","price":"61659.7","qty":"0.012"}]}"#
+            r#"{"reqId":"a000000000000001f000100000001","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.amend","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t0000002a-000000000000001f","price":"61659.7","qty":"0.012"}]}"#
         );
         assert_eq!(
             request(&mut encoder, &command(CommandKind::Cancel)),
-            r#"{"reqId":"x000000000000001f00000002","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.cancel","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t0000002a-000000000000001f"}]}"#
+            r#"{"reqId":"x000000000000001f000100000002","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.cancel","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t0000002a-000000000000001f"}]}"#
         );
     }
 
@@ -516,11 +550,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_survive_the_wire(run_id: u32, client_id: u64, number: u32) {
+        fn ids_survive_the_wire(run_id: u32, client_id: u64, request: u16, number: u32) {
             let link = LinkId { run_id, client_id: ClientOrderId(client_id) };
             prop_assert_eq!(LinkId::parse(&link.write()), Some(link));
             for op in [Op::Create, Op::Amend, Op::Cancel] {
-                let id = ReqId { op, client_id: ClientOrderId(client_id), number };
+                let id = ReqId { op, client_id: ClientOrderId(client_id), request, number };
                 prop_assert_eq!(ReqId::parse(&id.write()), Some(id));
             }
         }

@@ -8,6 +8,7 @@ pub mod encode;
 mod feed;
 mod market;
 pub mod private;
+mod request;
 pub mod rest;
 pub mod sign;
 
@@ -15,4 +16,5 @@ pub use encode::{EncodeError, LinkId, ORDER_BYTES_MAX, OrderEncoder, ReqId};
 pub use feed::MarketFeed;
 pub use market::Pair;
 pub use private::{PrivateCounters, PrivateDecoder, PrivateKind};
+pub use request::{BlockingLane, RestLane, RestRequest, order_query};
 pub use sign::{Secret, Signer};

@@ -191,22 +191,35 @@ impl PrivateDecoder {
             })
     }
 
-    /// Reads one order as REST lists them; for start-up and queries.
-    pub(crate) fn order_item(&mut self, item: &[u8], recv: Nanos) -> Result<Option<OrderUpdate>, WireError> {
+    /// Reads one order as REST lists them; for start-up and queries, which left at `asked_at`.
+    pub(crate) fn order_item(
+        &mut self,
+        item: &[u8],
+        recv: Nanos,
+        asked_at: Nanos,
+    ) -> Result<Option<OrderUpdate>, WireError> {
         let events = self.items(item, recv, |context, source, out| context.order(source, out))?;
-        Ok(events.iter().find_map(|event| if let Event::Order(order) = event { Some(*order) } else { None }))
+        let order = events.iter().find_map(|event| if let Event::Order(order) = event { Some(*order) } else { None });
+        Ok(order.map(|order| OrderUpdate { asked_at, ..order }))
     }
 
-    /// Reads one position as REST lists them.
-    pub(crate) fn position_item(&mut self, item: &[u8], recv: Nanos) -> Result<Option<Position>, WireError> {
+    /// Reads one position as REST lists them, asked for at `asked_at`.
+    pub(crate) fn position_item(
+        &mut self,
+        item: &[u8],
+        recv: Nanos,
+        asked_at: Nanos,
+    ) -> Result<Option<Position>, WireError> {
         let events = self.items(item, recv, |context, source, out| context.position(source, out))?;
-        Ok(events.iter().find_map(|event| if let Event::Position(position) = event { Some(*position) } else { None }))
+        let position = events.iter().find_map(|event| if let Event::Position(it) = event { Some(*it) } else { None });
+        Ok(position.map(|position| Position { asked_at, ..position }))
     }
 
     /// Reads one execution as REST lists them.
     pub(crate) fn fill_item(&mut self, item: &[u8], recv: Nanos) -> Result<Option<Fill>, WireError> {
         let events = self.items(item, recv, |context, source, out| context.execution(source, false, out))?;
-        Ok(events.iter().find_map(|event| if let Event::Fill(fill) = event { Some(*fill) } else { None }))
+        let fill = events.iter().find_map(|event| if let Event::Fill(fill) = event { Some(*fill) } else { None });
+        Ok(fill.map(|fill| Fill { is_query: true, ..fill }))
     }
 
     /// Reads a wallet as REST lists them.
@@ -336,14 +349,14 @@ impl Context {
             b"subscribe" | b"unsubscribe" => PrivateKind::Subscription { is_accepted: is_success },
             _ if seen.has(5) => {
                 out.meta.venue_ts = Nanos::from_millis(time_now);
-                let Some((op, client_id)) = self.asked(op, req_id, data)? else {
+                let Some((op, client_id, request)) = self.asked(op, req_id, data)? else {
                     return Ok(PrivateKind::UnmatchedReply { code });
                 };
                 let meta = out.meta;
                 out.push(if code == 0 {
-                    Event::Ack(Ack { meta, op, client_id, limit_left })
+                    Event::Ack(Ack { meta, op, client_id, request, limit_left })
                 } else {
-                    Event::Reject(Reject { meta, op, kind: codes::reject_kind(op, code), client_id, code })
+                    Event::Reject(Reject { meta, op, kind: codes::reject_kind(op, code), client_id, request, code })
                 })?;
                 PrivateKind::Reply
             }
@@ -357,9 +370,9 @@ impl Context {
         op: &[u8],
         req_id: Option<ReqId>,
         data: Option<S>,
-    ) -> Result<Option<(Op, ClientOrderId)>, WireError> {
+    ) -> Result<Option<(Op, ClientOrderId, u16)>, WireError> {
         if let Some(req_id) = req_id {
-            return Ok(Some((req_id.op, req_id.client_id)));
+            return Ok(Some((req_id.op, req_id.client_id, req_id.request)));
         }
         let op = match op {
             b"order.create" => Op::Create,
@@ -372,7 +385,7 @@ impl Context {
         while let Some(key) = data.key(&mut members)? {
             if key == b"orderLinkId" {
                 let client_id = self.client_id(data.text()?);
-                return Ok((client_id.0 != 0).then_some((op, client_id)));
+                return Ok((client_id.0 != 0).then_some((op, client_id, 0)));
             }
             data.skip()?;
         }
@@ -464,6 +477,7 @@ impl Context {
             qty: Lots::new(qty),
             filled: Lots::new(filled),
             reason,
+            asked_at: Nanos::ZERO,
         };
         out.push(Event::Order(order))
     }
@@ -471,12 +485,17 @@ impl Context {
     fn execution<'a, S: Source<'a>>(&self, source: &mut S, is_fast: bool, out: &mut Out<'_>) -> Result<(), WireError> {
         let mut seen = Seen::default();
         let mut fields = [&b""[..]; FILL_FIELDS.len()];
-        let mut is_maker = false;
+        let (mut is_maker, mut seq) = (false, 0);
         let mut members = source.object()?;
         while let Some(key) = source.key(&mut members)? {
             if key == b"isMaker" {
                 seen.once(31, "isMaker")?;
                 is_maker = source.flag()?;
+                continue;
+            }
+            if key == b"seq" {
+                seen.once(30, "seq")?;
+                seq = source.uint_or_text()?;
                 continue;
             }
             match FILL_FIELDS.iter().position(|name| name.as_bytes() == key) {
@@ -487,7 +506,7 @@ impl Context {
                 None => source.skip()?,
             }
         }
-        let [symbol, exec_id, side_word, px, qty, link_id, exec_type, leaves, fee, time] = fields;
+        let [symbol, exec_id, side_word, px, qty, link_id, exec_type, order_id, fee, time] = fields;
         let client_id = self.client_id(link_id);
         // Neither funding nor a kind that nobody knows moves a position of ours that an order of ours did not move.
         let is_fill = match exec_type {
@@ -513,15 +532,17 @@ impl Context {
         let fee =
             if is_fast || fee.is_empty() { self.usual_fee(instrument, px, qty, is_maker) } else { parse_money(fee)? };
         out.push(Event::Fill(Fill {
-            meta: Meta { instrument, venue_ts: millis(time, out.meta.venue_ts)?, ..out.meta },
+            meta: Meta { instrument, venue_ts: millis(time, out.meta.venue_ts)?, seq, ..out.meta },
             client_id,
             exec_id: id_128(exec_id),
             side: side(side_word).ok_or(WireError::UnknownWord { field: "side" })?,
             is_maker,
             px,
             qty,
-            leaves: Lots::new(count(leaves, &grids.qty)?),
             fee,
+            is_fee_final: !is_fast,
+            is_query: false,
+            venue_order_id: if order_id.is_empty() { 0 } else { id_128(order_id) },
         }))
     }
 
@@ -573,6 +594,7 @@ impl Context {
             qty: Lots::new(size * sign),
             entry_px: money(entry_px)?,
             realised: money(realised)?,
+            asked_at: Nanos::ZERO,
         }))
     }
 
@@ -642,7 +664,7 @@ const ORDER_FIELDS: [&str; 11] = [
     "updatedTime",
 ];
 const FILL_FIELDS: [&str; 10] =
-    ["symbol", "execId", "side", "execPrice", "execQty", "orderLinkId", "execType", "leavesQty", "execFee", "execTime"];
+    ["symbol", "execId", "side", "execPrice", "execQty", "orderLinkId", "execType", "orderId", "execFee", "execTime"];
 const POSITION_FIELDS: [&str; 6] = ["symbol", "side", "size", "entryPrice", "curRealisedPnl", "updatedTime"];
 const COIN_FIELDS: [&str; 6] = ["coin", "walletBalance", "totalPositionIM", "totalOrderIM", "locked", "bonus"];
 
@@ -660,9 +682,10 @@ fn millis(text: &[u8], fallback: Nanos) -> Result<Nanos, WireError> {
     if text.is_empty() { Ok(fallback) } else { parse_uint(text).map(Nanos::from_millis) }
 }
 
-/// The 128 bits of a UUID; other texts are hashed (FNV-1a).
+/// The 128 bits of a UUID, or the value of up to 19 digits (spot); other texts are hashed (FNV-1a).
 pub fn id_128(text: &[u8]) -> u128 {
-    parse_uuid(text).unwrap_or_else(|| {
+    let digits = (1..=19).contains(&text.len()).then(|| parse_uint(text).ok()).flatten();
+    parse_uuid(text).or(digits.map(u128::from)).unwrap_or_else(|| {
         let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         for &byte in text {
             hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
@@ -765,21 +788,21 @@ mod tests {
 
     #[test]
     fn replies_become_acks_and_rejects() {
-        let (kind, events) = run(&reply("c000000000000001f00000000", 0));
+        let (kind, events) = run(&reply("c000000000000001f000100000000", 0));
         assert_eq!(kind, PrivateKind::Reply);
         let Event::Ack(ack) = events[0] else { panic!("{events:?}") };
         assert_eq!((ack.op, ack.client_id, ack.limit_left), (Op::Create, ClientOrderId(31), 9));
         assert_eq!(ack.meta.venue_ts, Nanos::from_millis(1_711_001_595_209));
         for (req_id, code, op, want) in [
-            ("c000000000000001f00000001", 110_007, Op::Create, RejectKind::Refused),
-            ("c000000000000001f00000001", 10_006, Op::Create, RejectKind::Unknown),
-            ("c000000000000001f00000001", 10_429, Op::Create, RejectKind::Unknown),
-            ("c000000000000001f00000001", 110_072, Op::Create, RejectKind::Unknown),
-            ("a000000000000001f00000001", 110_001, Op::Amend, RejectKind::Gone),
-            ("x000000000000001f00000001", 170_213, Op::Cancel, RejectKind::Gone),
-            ("x000000000000001f00000001", 110_008, Op::Cancel, RejectKind::Gone),
-            ("x000000000000001f00000001", 170_222, Op::Cancel, RejectKind::RateLimited),
-            ("x000000000000001f00000001", -2015, Op::Cancel, RejectKind::Refused),
+            ("c000000000000001f000100000001", 110_007, Op::Create, RejectKind::Refused),
+            ("c000000000000001f000100000001", 10_006, Op::Create, RejectKind::Unknown),
+            ("c000000000000001f000100000001", 10_429, Op::Create, RejectKind::Unknown),
+            ("c000000000000001f000100000001", 110_072, Op::Create, RejectKind::Unknown),
+            ("a000000000000001f000100000001", 110_001, Op::Amend, RejectKind::Gone),
+            ("x000000000000001f000100000001", 170_213, Op::Cancel, RejectKind::Gone),
+            ("x000000000000001f000100000001", 110_008, Op::Cancel, RejectKind::Gone),
+            ("x000000000000001f000100000001", 170_222, Op::Cancel, RejectKind::RateLimited),
+            ("x000000000000001f000100000001", -2015, Op::Cancel, RejectKind::Refused),
         ] {
             let (kind, events) = run(&reply(req_id, code));
             assert_eq!(kind, PrivateKind::Reply);
@@ -860,7 +883,9 @@ mod tests {
         let (kind, events) = run(&corpus(2));
         assert_eq!(kind, PrivateKind::Fills);
         let Event::Fill(fill) = events[0] else { panic!("{events:?}") };
-        assert_eq!((fill.px, fill.qty, fill.leaves), (Ticks::new(959_001), Lots::new(500), Lots::ZERO));
+        assert_eq!((fill.px, fill.qty, fill.is_fee_final), (Ticks::new(959_001), Lots::new(500), true));
+        assert_eq!(fill.venue_order_id, 0x9aac_161b_8ed6_450d_9cab_c5cc_67c2_1784);
+        assert_eq!(fill.meta.seq, 140_612_148_849_382);
         assert_eq!((fill.side, fill.is_maker, fill.fee.to_string()), (Side::Ask, false, "26.3725275".into()));
         assert_eq!(fill.exec_id, 0x0ab1_bdf7_4219_438b_b30a_32ec_8630_18f7);
         let ours = corpus(2).replace(r#""orderLinkId":"""#, r#""orderLinkId":"t0000002a-0000000000000005""#);

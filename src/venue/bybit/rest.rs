@@ -9,6 +9,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
 use super::encode::LinkId;
 use super::private::PrivateDecoder;
+use super::request::{RestRequest, order_query};
 use super::sign::{Secret, Signer};
 use crate::types::{
     Balance, Fill, InstrumentSpec, Lots, Money, Nanos, OrderUpdate, Position, Product, Step, Symbol, VenueId,
@@ -251,11 +252,11 @@ impl RestClient {
         settle_coin: &str,
         now_ms: u64,
     ) -> Result<Vec<Position>, RestError> {
-        let path = "/v5/position/list";
-        let query = format!("category={}&settleCoin={}&limit=200", product.name(), escape(settle_coin));
+        let RestRequest { path, query, .. } = RestRequest::positions(product, settle_coin);
         let mut out = Vec::new();
         self.pages(path, &query, Some(now_ms), |item| {
-            let position = decoder.position_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            let now = Nanos::from_millis(now_ms);
+            let position = decoder.position_item(item.to_string().as_bytes(), now, now);
             out.extend(position.map_err(|source| RestError::BadItem { path, source })?);
             Ok(())
         })?;
@@ -273,15 +274,11 @@ impl RestClient {
         settle_coin: &str,
         now_ms: u64,
     ) -> Result<Vec<OrderUpdate>, RestError> {
-        let path = "/v5/order/realtime";
-        let scope = match product {
-            Product::Spot => String::new(),
-            _ => format!("&settleCoin={}", escape(settle_coin)),
-        };
-        let query = format!("category={}{scope}&openOnly=0&limit=50", product.name());
+        let RestRequest { path, query, .. } = RestRequest::open_orders(product, settle_coin);
         let mut out = Vec::new();
         self.pages(path, &query, Some(now_ms), |item| {
-            let order = decoder.order_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            let order =
+                decoder.order_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms), Nanos::from_millis(now_ms));
             out.extend(order.map_err(|source| RestError::BadItem { path, source })?);
             Ok(())
         })?;
@@ -300,13 +297,11 @@ impl RestClient {
         link_id: LinkId,
         now_ms: u64,
     ) -> Result<Option<OrderUpdate>, RestError> {
-        let path = "/v5/order/realtime";
-        let link_id = link_id.write();
-        let link_id = std::str::from_utf8(&link_id).unwrap_or_default();
-        let query = format!("category={}&orderLinkId={link_id}", product.name());
+        let RestRequest { path, query, .. } = order_query(product, "orderLinkId", &link_id.write(), false);
         let mut out = None;
         self.pages(path, &query, Some(now_ms), |item| {
-            let order = decoder.order_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            let order =
+                decoder.order_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms), Nanos::from_millis(now_ms));
             out = order.map_err(|source| RestError::BadItem { path, source })?.or(out);
             Ok(())
         })?;
@@ -324,8 +319,7 @@ impl RestClient {
         start_ms: u64,
         now_ms: u64,
     ) -> Result<Vec<Fill>, RestError> {
-        let path = "/v5/execution/list";
-        let query = format!("category={}&startTime={start_ms}&limit=100", product.name());
+        let RestRequest { path, query, .. } = RestRequest::executions(product, start_ms);
         let mut out = Vec::new();
         self.pages(path, &query, Some(now_ms), |item| {
             let fill = decoder.fill_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
@@ -395,6 +389,14 @@ impl RestClient {
             }
         }
         Err(RestError::BadAnswer { path, field: "nextPageCursor" })
+    }
+
+    /// Asks one question and waits for its answer: the `result` of the venue's envelope.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn ask(&self, request: &RestRequest, venue_ms: u64) -> Result<Value, RestError> {
+        self.get(request.path, &request.query, request.is_private.then_some(venue_ms))
     }
 
     fn get(&self, path: &'static str, query: &str, signed_at_ms: Option<u64>) -> Result<Value, RestError> {
@@ -469,7 +471,10 @@ fn answer(
 }
 
 /// The `result` of an answer whose `retCode` is zero.
-fn envelope(path: &'static str, body: &str) -> Result<Value, RestError> {
+///
+/// # Errors
+/// [`RestError::Venue`] for any other code, [`RestError::BadAnswer`] for what is no envelope.
+pub fn envelope(path: &'static str, body: &str) -> Result<Value, RestError> {
     let mut value: Value = serde_json::from_str(body).map_err(|_| RestError::BadAnswer { path, field: "JSON" })?;
     match value["retCode"].as_i64() {
         Some(0) => Ok(value["result"].take()),
@@ -521,7 +526,7 @@ fn is_allowed(base_url: &str) -> bool {
 }
 
 /// Percent-escapes what has a meaning in a query; a cursor that is already escaped is sent back as it came.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
