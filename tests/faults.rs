@@ -73,3 +73,23 @@ fn a_bad_script_is_refused_with_its_line_and_word() {
         assert_eq!(tercel(["faults"]).args(bad).output().unwrap().status.code(), Some(2));
     }
 }
+
+#[test]
+fn the_bundled_bad_day_can_be_played() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/bad-day.faults");
+    let dir = Scratch::new("faults-bad-day");
+    let json = dir.file("faults.json");
+    let output = tercel(["faults", "--script", script]).arg("--json").arg(&json).output().unwrap();
+    // Good once the engine reconciles; until then it is played to its end.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", String::from_utf8_lossy(&output.stderr));
+    let found = summary(&json);
+    let fired = |name: &str| found["faults"][name]["fired"].as_u64().unwrap_or(0);
+    for name in
+        ["drop public orderbook", "corrupt public orderbook", "restart book", "drop trade order", "restart venue"]
+    {
+        assert!(fired(name) > 0, "{name}: {found}");
+    }
+    // Over sockets, what happens to the client is left out, and said.
+    let output = good(&mut tercel(["simex", "--addr", "127.0.0.1:0", "--for", "200ms", "--faults", script]));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("freeze"));
+}

@@ -10,6 +10,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::simex::fault_script;
 use super::{Exit, Failure, Outcome};
 use crate::faults::{Verdict, WorldOptions, run as run_world};
 use crate::simex::fault::FaultScript;
@@ -128,8 +129,7 @@ pub fn run(args: &FaultsArgs) -> Outcome {
     }
     let (seeds, script) = match &args.script {
         Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?;
-            let script: FaultScript = text.parse().map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?;
+            let script = fault_script(file)?;
             let seed = script.seed.unwrap_or(0);
             (Seeds { first: seed, end: seed.saturating_add(1) }, Some(script))
         }

@@ -156,7 +156,8 @@ impl Simex {
             }
         }
         let public = PublicFeed::new(config.listings.len(), config.funding_rate, config.funding_interval_ns);
-        Self {
+        let script = std::mem::take(&mut config.faults);
+        let mut simex = Self {
             exchange: Exchange { venue, users, restarted: Nanos::ZERO, reprice_ticks: None },
             public,
             population,
@@ -170,7 +171,11 @@ impl Simex {
             counts: Counts::default(),
             frames: Vec::new(),
             faults: None,
+        };
+        if !script.faults.is_empty() {
+            simex.set_faults(&script, now);
         }
+        simex
     }
 
     /// Takes a new connection, or `None` when there are too many.

@@ -40,6 +40,10 @@ impl FaultScript {
             let lasts_ns = Fault { at_ns: 0, for_ns, act, count }.end_ns() + held_ns(&act);
             let Some(latest_ns) = room_ns.checked_sub(lasts_ns) else { continue };
             let at_ns = CALM_NS + rng.below(latest_ns / MILLI_NS + 1) * MILLI_NS;
+            if let Act::Message { channel, topic: Some(Topic::Login), .. } = act {
+                // Logins happen after a break, so there is one.
+                script.faults.push(Fault { at_ns, for_ns: None, act: Act::Cut(channel, CutAt::Now), count: None });
+            }
             script.faults.push(Fault { at_ns, for_ns, act, count });
         }
         script.faults.sort_by_key(|fault| fault.at_ns);
