@@ -16,7 +16,7 @@ mod verdict;
 mod world;
 
 pub use verdict::{Difference, Verdict};
-pub use world::{Ends, Extra, WorldOptions, run};
+pub use world::{Ends, Extra, STOP_BEFORE_NS, WorldOptions, run};
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ mod generate;
 mod plan;
 mod text;
 
+pub use generate::{CALM_NS, HEAL_NS};
 pub(super) use plan::{Begun, FaultPlan, MessageFate, RequestFate};
 pub use text::FaultError;
 
