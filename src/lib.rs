@@ -42,6 +42,8 @@ pub mod journal;
 
 pub mod runtime;
 
+pub mod faults;
+
 pub mod config;
 
 pub mod bench;

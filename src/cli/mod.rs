@@ -2,6 +2,7 @@
 
 mod bench;
 mod capture;
+mod faults;
 mod inspect;
 mod memory;
 mod replay;
@@ -85,6 +86,8 @@ enum Command {
     Capture(capture::CaptureArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
+    /// Run the engine through seeded scripts of faults on virtual time, and compare it with the venue after each.
+    Faults(faults::FaultsArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
     Inspect(inspect::InspectArgs),
     /// Check a configuration file and print what it means, defaults filled in.
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Simex(args) => simex::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };

@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use super::memory::RssBytes;
 use super::report::closing_report;
 use super::signals::StopSignals;
-use super::simex::simex_config;
+use super::simex::{simex_config, venue_faults};
 use super::summary::{Parts, Summary, VenueView};
 use super::{EngineArgs, Exit, Failure, Outcome, run_id};
 use crate::config::{Config, Environment, ForeignOrders};
@@ -65,6 +65,9 @@ pub struct RunArgs {
     /// Trade on the real venue that the configuration names. Needs TERCEL_API_KEY and TERCEL_API_SECRET, too.
     #[arg(long)]
     live: bool,
+    /// Let this script of faults happen on the embedded venue; times count from its start.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -101,6 +104,9 @@ pub fn run(args: &RunArgs) -> Outcome {
         // Whatever depth the capture holds is the book.
         config.venue.book_depth = captured_depth(&config, args)?;
     }
+    if args.faults.is_some() && config.venue.environment != Environment::Embedded {
+        return Err(Failure::usage("--faults plays on the embedded venue; the configuration names another"));
+    }
     let signals = StopSignals::install()?;
     let (access, embedded) = open_venue(&config, args)?;
     let outcome = trade(args, &config, &access, embedded.as_ref(), &signals);
@@ -128,7 +134,8 @@ fn captured_depth(config: &Config, args: &RunArgs) -> Result<u16, Failure> {
 fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHandle>), Failure> {
     let venue = &config.venue;
     if venue.environment == Environment::Embedded {
-        let simex = simex_config(config, args.feed.as_deref())?;
+        let mut simex = simex_config(config, args.feed.as_deref())?;
+        simex.faults = venue_faults(args.faults.as_deref())?;
         let account = simex.accounts.first().cloned().unwrap_or_default();
         let (server, client, ca_pem) = if args.tls {
             let certs = tls::generate(&["localhost", "127.0.0.1"])?;

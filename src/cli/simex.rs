@@ -11,6 +11,7 @@ use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::net::tls;
+use crate::simex::fault::{Act, FaultScript};
 use crate::simex::{FeedConfig, ListingConfig, Simex, SimexConfig, load_capture};
 use crate::types::{Lots, Money, Ticks, VenueId};
 
@@ -35,6 +36,9 @@ pub struct SimexArgs {
     /// Write the venue's closing report as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Let this script of faults happen; times count from the start.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// Configuration file, for seed and balance.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -74,6 +78,26 @@ pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig,
     Ok(simex)
 }
 
+/// Reads a script of faults.
+pub fn fault_script(file: &Path) -> Result<FaultScript, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?;
+    text.parse().map_err(|e| Failure::usage(format!("{}: {e}", file.display())))
+}
+
+/// Reads the script for a venue on sockets, if one is named, and says which of its faults cannot happen there.
+pub fn venue_faults(file: Option<&Path>) -> Result<FaultScript, Failure> {
+    let Some(file) = file else { return Ok(FaultScript::default()) };
+    let mut script = fault_script(file)?;
+    let all = script.faults.len();
+    script.faults.retain(|fault| !matches!(fault.act, Act::Clock { .. } | Act::Freeze));
+    if script.faults.len() < all {
+        eprintln!(
+            "note: `clock` and `freeze` happen to the client; here they are left out (`tercel faults` plays them)"
+        );
+    }
+    Ok(script)
+}
+
 /// Runs the command.
 pub fn run(args: &SimexArgs) -> Outcome {
     let mut config = match &args.config {
@@ -83,7 +107,8 @@ pub fn run(args: &SimexArgs) -> Outcome {
     if let Some(seed) = args.seed {
         config.simex.seed = seed;
     }
-    let simex = simex_config(&config, args.feed.as_deref())?;
+    let mut simex = simex_config(&config, args.feed.as_deref())?;
+    simex.faults = venue_faults(args.faults.as_deref())?;
     let account = simex.accounts.first().cloned().unwrap_or_default();
     let symbols: Vec<String> = simex.listings.iter().map(|l| l.spec.symbol.to_string()).collect();
     let tls_config = match &args.tls {

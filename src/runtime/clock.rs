@@ -126,9 +126,9 @@ mod tests {
         let (clock, time) = Clock::virtual_at(Nanos::new(7));
         let copy = clock.clone();
         assert_eq!((clock.now(), copy.now()), (Nanos::new(7), Nanos::new(7)));
-        time.set(Nanos::new(90));
-        assert_eq!((clock.now(), copy.now(), time.now()), (Nanos::new(90), Nanos::new(90), Nanos::new(90)));
-        time.set(Nanos::new(80));
-        assert_eq!(copy.now(), Nanos::new(80));
+        time.set(Nanos::new(91));
+        assert_eq!((clock.now(), copy.now(), time.now()), (Nanos::new(91), Nanos::new(91), Nanos::new(91)));
+        time.set(Nanos::new(81));
+        assert_eq!(copy.now(), Nanos::new(81));
     }
 }

@@ -1,6 +1,6 @@
 //! What a simulated venue is made of.
 
-use super::capture::CaptureLine;
+use super::{capture::CaptureLine, fault::FaultScript};
 use crate::{
     sim::VenueLimits,
     types::{InstrumentSpec, Lots, Money, Product, Rate, Step, Symbol, Ticks, VenueId},
@@ -33,6 +33,8 @@ pub struct SimexConfig {
     pub conns_max: usize,
     /// Bytes that may wait for one slow client before it is cut off.
     pub send_bytes: usize,
+    /// What goes wrong; times count from the opening.
+    pub faults: FaultScript,
 }
 
 /// One instrument of a simulated venue.
@@ -112,6 +114,7 @@ impl Default for SimexConfig {
             venue: VenueLimits::default(),
             conns_max: 64,
             send_bytes: 1 << 20,
+            faults: FaultScript::default(),
         }
     }
 }

@@ -15,6 +15,10 @@ use serde_json::Value;
 pub(super) struct Exchange {
     pub venue: Venue,
     pub users: Vec<User>,
+    /// When the venue last restarted: orders that closed before are only in the history.
+    pub restarted: Nanos,
+    /// How far the price of the next limit order is moved away from the market.
+    pub reprice_ticks: Option<u32>,
 }
 
 /// A user; its place in the list is its account.
@@ -98,7 +102,10 @@ impl Exchange {
         };
         let px = match (kind, text(body, "price")) {
             (OrderKind::Market, _) => Ticks::ZERO,
-            (OrderKind::Limit, Some(text)) => parse_px(&spec, text)?,
+            (OrderKind::Limit, Some(text)) => {
+                let away = self.reprice_ticks.take().map_or(0, i64::from) * side.sign();
+                Ticks::new(parse_px(&spec, text)?.get().saturating_sub(away))
+            }
             (OrderKind::Limit, None) => return Err(ApiError::param("price")),
         };
         let self_trade = match text(body, "smpType") {
@@ -163,6 +170,12 @@ impl Exchange {
         let (no, link) = self.identify(account, instrument, &spec, body)?;
         self.venue.cancel(account, no, now).map_err(|refusal| ApiError::of(refusal, spec.product))?;
         Ok(Acked { order_id: json::order_id(no), link })
+    }
+
+    /// The order that the body of an amendment or a cancellation is about.
+    pub fn find(&self, account: AccountId, body: &Value) -> Option<(InstrumentId, OrderNo)> {
+        let (instrument, spec) = self.instrument(body).ok()?;
+        Some((instrument, self.identify(account, instrument, &spec, body).ok()?.0))
     }
 
     /// The instrument that a body names, in the category that it names.

@@ -73,6 +73,9 @@ impl SimexHub {
     pub fn poll(&mut self, now: Nanos) -> usize {
         let mut work = self.accept(now);
         for conn in &mut self.conns {
+            if self.simex.is_stalled(conn.id, now) {
+                continue;
+            }
             // Bounded, so that one busy client cannot starve the others.
             for _ in 0..READS_PER_POLL_MAX {
                 match conn.transport.try_read(&mut self.scratch) {
@@ -91,6 +94,9 @@ impl SimexHub {
         work += self.simex.poll(now);
         let simex = &mut self.simex;
         self.conns.retain_mut(|conn| {
+            if simex.is_stalled(conn.id, now) {
+                return true;
+            }
             work += flush(simex, conn);
             if conn.ended {
                 conn.transport.shutdown();
@@ -104,6 +110,11 @@ impl SimexHub {
     /// Returns the venue.
     pub fn simex(&self) -> &Simex {
         &self.simex
+    }
+
+    /// Plays a script of faults from `start` on.
+    pub fn set_faults(&mut self, script: &super::fault::FaultScript, start: Nanos) {
+        self.simex.set_faults(script, start);
     }
 
     /// Returns how many connections there are.

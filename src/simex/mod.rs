@@ -19,6 +19,8 @@ mod capture;
 mod config;
 mod error;
 mod exchange;
+pub mod fault;
+mod faulty;
 mod hub;
 mod json;
 mod limits;
@@ -44,6 +46,7 @@ use crate::{
 };
 use capture::Capture;
 use exchange::{Exchange, User};
+use faulty::Faults;
 use json::Obj;
 use limits::RateLimiter;
 use public::{Frame, PublicFeed, PublicTrade, Topic};
@@ -73,6 +76,8 @@ pub struct Simex {
     counts: Counts,
     /// Reused by every poll.
     frames: Vec<Frame>,
+    /// A script of faults under way.
+    faults: Option<Box<Faults>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,6 +93,10 @@ struct Conn {
     /// Set once the connection must end; what is queued is still sent.
     ending: bool,
     heard: Nanos,
+    /// Bytes that may still be sent before it breaks, if it is to break there.
+    cut_after: Option<usize>,
+    /// Takes bytes and answers nothing.
+    is_half_open: bool,
 }
 
 // There are tens of these, each the owner of large buffers anyway.
@@ -104,6 +113,7 @@ enum Inbound {
     Http(HttpRequest),
 }
 
+#[derive(Clone)]
 enum Outbound {
     Text(String),
     Http(HttpResponse),
@@ -146,8 +156,9 @@ impl Simex {
             }
         }
         let public = PublicFeed::new(config.listings.len(), config.funding_rate, config.funding_interval_ns);
-        Self {
-            exchange: Exchange { venue, users },
+        let script = std::mem::take(&mut config.faults);
+        let mut simex = Self {
+            exchange: Exchange { venue, users, restarted: Nanos::ZERO, reprice_ticks: None },
             public,
             population,
             capture,
@@ -159,7 +170,12 @@ impl Simex {
             config,
             counts: Counts::default(),
             frames: Vec::new(),
+            faults: None,
+        };
+        if !script.faults.is_empty() {
+            simex.set_faults(&script, now);
         }
+        simex
     }
 
     /// Takes a new connection, or `None` when there are too many.
@@ -170,7 +186,7 @@ impl Simex {
         self.counts.connections += 1;
         let id = ConnId(self.counts.connections);
         let codec = Codec::Http(HttpCodec::new(BODY_BYTES_MAX, self.config.send_bytes));
-        self.conns.insert(id, Conn { codec, ending: false, heard: now });
+        self.conns.insert(id, Conn { codec, ending: false, heard: now, cut_after: None, is_half_open: false });
         Some(id)
     }
 
@@ -179,6 +195,9 @@ impl Simex {
         while !bytes.is_empty() {
             let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.ending) else { return };
             conn.heard = now;
+            if conn.is_half_open {
+                return;
+            }
             let taken = match &mut conn.codec {
                 Codec::Http(http) => http.push(bytes),
                 Codec::Ws(ws, _) => ws.push(bytes),
@@ -194,19 +213,23 @@ impl Simex {
 
     /// Returns the bytes to send to a connection next.
     pub fn pending(&self, id: ConnId) -> &[u8] {
-        match self.conns.get(&id).map(|conn| &conn.codec) {
-            Some(Codec::Http(http)) => http.pending(),
-            Some(Codec::Ws(ws, _)) => ws.pending(),
-            Some(Codec::Gone) | None => &[],
-        }
+        let Some(conn) = self.conns.get(&id) else { return &[] };
+        let whole = match &conn.codec {
+            Codec::Http(http) => http.pending(),
+            Codec::Ws(ws, _) => ws.pending(),
+            Codec::Gone => &[],
+        };
+        conn.cut_after.map_or(whole, |most| whole.get(..most).unwrap_or(whole))
     }
 
     /// Accounts for bytes of [`Self::pending`] that were sent.
     pub fn sent(&mut self, id: ConnId, len: usize) {
-        match self.conns.get_mut(&id).map(|conn| &mut conn.codec) {
-            Some(Codec::Http(http)) => http.sent(len),
-            Some(Codec::Ws(ws, _)) => ws.sent(len),
-            Some(Codec::Gone) | None => {}
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.cut_after = conn.cut_after.map(|most| most.saturating_sub(len));
+        match &mut conn.codec {
+            Codec::Http(http) => http.sent(len),
+            Codec::Ws(ws, _) => ws.sent(len),
+            Codec::Gone => {}
         }
     }
 
@@ -236,7 +259,7 @@ impl Simex {
 
     /// Lets time pass: the crowd trades or the capture plays, requests and messages arrive, streams publish. Returns how much was done.
     pub fn poll(&mut self, now: Nanos) -> usize {
-        let mut work = 0;
+        let mut work = if self.faults.is_some() { self.poll_faults(now) } else { 0 };
         while self.inbox.front().is_some_and(|(due, ..)| *due <= now)
             && let Some((_, id, inbound)) = self.inbox.pop_front()
         {
@@ -302,7 +325,7 @@ impl Simex {
                     Ok(Some(request)) if request.header("upgrade").is_some() => {
                         let upgrade = request.upgrade();
                         let stream = Stream::route(request.path());
-                        self.upgrade(id, upgrade, stream);
+                        self.upgrade(id, upgrade, stream, now);
                         any = true;
                         continue;
                     }
@@ -347,24 +370,34 @@ impl Simex {
         id: ConnId,
         upgrade: Result<crate::net::http::Upgrade, crate::net::http::HttpError>,
         stream: Option<Stream>,
+        now: Nanos,
     ) {
+        let is_banned = self.is_banned(now);
         let send_bytes = self.config.send_bytes;
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Codec::Http(mut http) = std::mem::replace(&mut conn.codec, Codec::Gone) else { return };
         let limits = WsLimits { recv_bytes: MESSAGE_BYTES_MAX, send_bytes, message_bytes_max: MESSAGE_BYTES_MAX };
         conn.codec = match (upgrade, stream) {
-            (Ok(upgrade), Some(stream)) => Codec::Ws(http.into_ws(&upgrade, limits), stream),
+            (Ok(upgrade), Some(stream)) if !is_banned => Codec::Ws(http.into_ws(&upgrade, limits), stream),
             (upgrade, _) => {
-                let status = upgrade.err().map_or(404, |error| error.status());
+                let unknown = if is_banned { 403 } else { 404 };
+                let status = upgrade.err().map_or(unknown, |error| error.status());
                 http.close_after_send();
                 let _ = http.respond(status, &[], b"");
                 conn.ending = true;
                 Codec::Http(http)
             }
         };
+        if self.faults.is_some() {
+            self.on_upgraded(id, now);
+        }
     }
 
     fn handle(&mut self, id: ConnId, inbound: Inbound, now: Nanos) {
+        if self.faults.is_some() { self.handle_faulty(id, inbound, now) } else { self.carry_out(id, inbound, now) }
+    }
+
+    fn carry_out(&mut self, id: ConnId, inbound: Inbound, now: Nanos) {
         match inbound {
             Inbound::Text(text) => self.on_text(id, &text, now),
             Inbound::Http(request) => {
@@ -376,6 +409,17 @@ impl Simex {
     }
 
     fn send(&mut self, id: ConnId, outbound: Outbound, now: Nanos) {
+        if self.faults.is_none() {
+            return self.pass(id, outbound, now);
+        }
+        if let Some(outbound) = self.filter(id, outbound, now) {
+            self.pass(id, outbound, now);
+            self.after_send(id, now);
+        }
+    }
+
+    /// Sends a message over the simulated way back.
+    fn pass(&mut self, id: ConnId, outbound: Outbound, now: Nanos) {
         if self.config.downlink_ns == 0 {
             self.deliver(id, outbound);
         } else {
@@ -384,7 +428,9 @@ impl Simex {
     }
 
     fn deliver(&mut self, id: ConnId, outbound: Outbound) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.is_half_open && conn.cut_after.is_none()) else {
+            return;
+        };
         self.counts.messages_out += 1;
         let sent = match (&mut conn.codec, outbound) {
             (Codec::Ws(ws, _), Outbound::Text(text)) => ws.send_text(text.as_bytes()),

@@ -70,6 +70,8 @@ struct BookTopic {
     due: Nanos,
     /// Whether anyone has been following; otherwise the state is old and no delta refers to it.
     live: bool,
+    /// To be sent in full next, and whether its numbers start over.
+    resend: Option<bool>,
 }
 
 /// What tickers tell of an instrument.
@@ -165,6 +167,12 @@ impl PublicFeed {
         }
     }
 
+    /// Sends every book in full next, numbered on, or from 1 as after a restart of the service.
+    pub fn resend(&mut self, is_restart: bool) {
+        let is_meant = |book: &&mut BookTopic| book.live || is_restart;
+        self.books.values_mut().filter(is_meant).for_each(|book| book.resend = Some(is_restart));
+    }
+
     /// Takes a trade of the venue.
     pub fn on_trade(&mut self, spec: &InstrumentSpec, trade: &PublicTrade) {
         let PublicTrade { instrument, px, qty, taker, seq, at } = *trade;
@@ -256,12 +264,17 @@ impl PublicFeed {
         if !book.live {
             book.bids = market.levels(Side::Bid).take(depth.into()).collect();
             book.asks = market.levels(Side::Ask).take(depth.into()).collect();
-            // Never 1: that number says that the service restarted.
-            book.u = if book.u == 0 { FIRST_U } else { book.u + 1 };
+            // 1 says that the service restarted, and only that.
+            book.u = match book.u {
+                _ if book.resend == Some(true) => 1,
+                0 => FIRST_U,
+                u => u + 1,
+            };
             book.seq = seq_of(market);
             book.sent = now;
             book.due = now.saturating_add(interval_ns(depth));
             book.live = true;
+            book.resend = None;
         }
         Some(())
     }
@@ -279,7 +292,7 @@ impl PublicFeed {
     ) {
         let Some(market) = venue.market(instrument) else { return };
         let Some(book) = self.books.get_mut(&(instrument, depth)).filter(|book| book.live) else { return };
-        if book.due > now && !force {
+        if book.due > now && !force && book.resend.is_none() {
             return;
         }
         book.due = now.saturating_add(interval_ns(depth));
@@ -287,6 +300,13 @@ impl PublicFeed {
         let seq = seq_of(market);
         let bids: Vec<Level> = market.levels(Side::Bid).take(depth.into()).collect();
         let asks: Vec<Level> = market.levels(Side::Ask).take(depth.into()).collect();
+        if let Some(is_restart) = book.resend.take() {
+            (book.bids, book.asks, book.seq, book.sent) = (bids, asks, seq, now);
+            book.u = if is_restart { 1 } else { book.u + 1 };
+            let frame = book_frame(spec, depth, "snapshot", &book.bids, &book.asks, book.u, book.seq, now);
+            out.push((topic, frame));
+            return;
+        }
         if depth == 1 {
             let changed = (&bids, &asks) != (&book.bids, &book.asks);
             if changed || now.saturating_since(book.sent) >= RESEND_NS {

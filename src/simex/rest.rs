@@ -44,6 +44,7 @@ impl HttpRequest {
 }
 
 /// An answer, on its way into a connection's buffer.
+#[derive(Clone)]
 pub(super) struct HttpResponse {
     status: u16,
     budget: Option<Budget>,
@@ -51,6 +52,21 @@ pub(super) struct HttpResponse {
 }
 
 impl HttpResponse {
+    /// What stands in front of the venue answers: no JSON.
+    pub fn status_only(status: u16) -> Self {
+        let body = if status == 403 { "access too frequent" } else { "" };
+        Self { status, budget: None, body: body.to_owned() }
+    }
+
+    /// The venue refuses.
+    pub fn refusal(error: &ApiError, now: Nanos) -> Self {
+        Self { status: 200, budget: None, body: envelope(error.code, &error.msg, "{}", "{}", now) }
+    }
+
+    pub fn map_body(self, change: impl FnOnce(String) -> String) -> Self {
+        Self { body: change(self.body), ..self }
+    }
+
     pub fn send(&self, http: &mut HttpCodec) -> Result<(), SendError> {
         let content = ("Content-Type", "application/json; charset=utf-8");
         let Some(budget) = self.budget else { return http.respond(self.status, &[content], self.body.as_bytes()) };
@@ -264,7 +280,10 @@ impl Simex {
         };
         // By id a closed order is found too, as long as it is remembered.
         let by_id = ["orderId", "orderLinkId"].iter().any(|name| text(query, name).is_some_and(|id| !id.is_empty()));
-        self.orders(account, query, |order| by_id || order.is_open() == open_only)
+        // A restart of the venue forgets closed orders here, not in the history.
+        let restarted = self.exchange.restarted;
+        let is_known = |order: &OrderRecord| order.is_open() || order.updated > restarted;
+        self.orders(account, query, |order| is_known(order) && (by_id || order.is_open() == open_only))
     }
 
     fn orders_history(&mut self, account: AccountId, query: &Value, _: Nanos) -> Outcome {

@@ -38,16 +38,20 @@ impl Stream {
 
 impl Simex {
     pub(super) fn on_text(&mut self, id: ConnId, bytes: &[u8], now: Nanos) {
+        // Subscriptions send their own answers, since snapshots have to follow them.
+        if let Some(answer) = self.answer_text(id, bytes, now) {
+            self.send(id, Outbound::Text(answer), now);
+        }
+    }
+
+    /// Does what a message asks, and returns the answer that is to be sent.
+    pub(super) fn answer_text(&mut self, id: ConnId, bytes: &[u8], now: Nanos) -> Option<String> {
         let message: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-        let answer = match self.conns.get(&id).map(|conn| &conn.codec) {
+        match self.conns.get(&id).map(|conn| &conn.codec) {
             Some(Codec::Ws(_, Stream::Public { product })) => self.on_public(id, *product, &message, now),
             Some(Codec::Ws(_, Stream::Private { account, .. })) => self.on_private(id, *account, &message, now),
             Some(Codec::Ws(_, Stream::Trade { account, .. })) => self.on_trade_message(id, *account, &message, now),
-            _ => return,
-        };
-        // Subscriptions send their own answers, since snapshots have to follow them.
-        if let Some(answer) = answer {
-            self.send(id, Outbound::Text(answer), now);
+            _ => None,
         }
     }
 
@@ -192,9 +196,7 @@ impl Simex {
         let reply = |code: i32, msg: &str| {
             with_trade_req_id(Obj::new(), message).raw("retCode", code).text("retMsg", msg).text("op", op)
         };
-        let refuse = |error: &ApiError| {
-            reply(error.code, &error.msg).raw("data", "{}").raw("retExtInfo", "{}").text("connId", conn_name(id)).done()
-        };
+        let refuse = |error: &ApiError| trade_refusal(id, message, error);
         match op {
             "ping" => {
                 let time = json::array([quoted(&now.as_millis().to_string())]);
@@ -398,6 +400,21 @@ fn with_trade_req_id(obj: Obj, message: &Value) -> Obj {
         Some(req_id) => obj.text("reqId", req_id),
         None => obj,
     }
+}
+
+/// The answer to an order request that is refused before its order is looked at.
+pub(super) fn trade_refusal(id: ConnId, message: &Value, error: &ApiError) -> String {
+    let reply = with_trade_req_id(Obj::new(), message).raw("retCode", error.code).text("retMsg", &error.msg);
+    let reply = reply.text("op", text(message, "op").unwrap_or_default()).raw("data", "{}").raw("retExtInfo", "{}");
+    reply.text("connId", conn_name(id)).done()
+}
+
+/// The answer to an order request that is taken, without what it says of rate limits.
+pub(super) fn trade_answer(id: ConnId, message: &Value, order_id: &str, link: &str) -> String {
+    let data = Obj::new().text("orderId", order_id).text("orderLinkId", link).done();
+    let reply = with_trade_req_id(Obj::new(), message).raw("retCode", 0).text("retMsg", "OK");
+    let reply = reply.text("op", text(message, "op").unwrap_or_default()).raw("data", data).raw("retExtInfo", "{}");
+    reply.text("connId", conn_name(id)).done()
 }
 
 fn conn_name(id: ConnId) -> String {

@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod faults;
+
 /// A venue in memory with its own time.
 struct World {
     hub: SimexHub,

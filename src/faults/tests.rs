@@ -1,0 +1,54 @@
+use super::*;
+use crate::simex::fault::{Act, Channel, FaultScript};
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+fn quiet(seed: u64) -> WorldOptions {
+    WorldOptions { seed, script: FaultScript::default(), duration_ns: 40 * SECOND_NS }
+}
+
+#[test]
+fn a_quiet_run_trades_and_agrees_with_the_venue() {
+    for seed in 0..3 {
+        let verdict = run(&quiet(seed), None);
+        assert!(verdict.is_good(), "{verdict}");
+        assert!(verdict.orders > 100 && verdict.fills > 10, "{verdict}");
+    }
+}
+
+#[test]
+fn a_seed_gives_one_run() {
+    let mut options = quiet(5);
+    options.script = FaultScript::generate(5, options.duration_ns);
+    let [first, second] = [run(&options, None), run(&options, None)];
+    assert_eq!(first.fingerprint, second.fingerprint);
+    assert_eq!(first.fired, second.fired);
+    assert_ne!(first.fingerprint, run(&quiet(6), None).fingerprint);
+}
+
+#[test]
+fn faults_of_market_data_alone_leave_nothing_open() {
+    let is_market = |act: &Act| match act {
+        Act::Message { channel, .. } | Act::Silence(channel) | Act::Stall(channel) | Act::Cut(channel, _) => {
+            *channel == Channel::Public
+        }
+        Act::Kick(channel) | Act::HalfOpen(channel) => *channel == Channel::Public,
+        Act::Snapshot { .. } => true,
+        _ => false,
+    };
+    let mut fired = 0;
+    for seed in 0..12 {
+        let mut options = WorldOptions { duration_ns: 60 * SECOND_NS, ..quiet(seed) };
+        // A long script, thinned out, is about as dense as an ordinary one.
+        options.script = FaultScript::generate(seed, 240 * SECOND_NS);
+        options.script.faults.retain(|fault| is_market(&fault.act));
+        for fault in &mut options.script.faults {
+            fault.at_ns /= 6;
+        }
+        let verdict = run(&options, None);
+        assert!(verdict.is_good(), "{verdict}");
+        assert!(verdict.fills > 5, "{verdict}");
+        fired += verdict.fired.values().sum::<u64>();
+    }
+    assert!(fired > 50, "{fired}");
+}

@@ -1,0 +1,336 @@
+//! One run: a venue, the duties of a live engine, and time that passes only here.
+
+use super::verdict::{Verdict, compare};
+use crate::{
+    engine::{Engine, EngineConfig, Limits, NoProbe},
+    net::{MemoryDialer, WsLimits, WsUrl},
+    ring::{Flag, Producer, spsc},
+    runtime::{
+        Clock, CoreDuty, CoreReport, Dial, Duty, DutyReport, GatewayConfig, GatewayDuty, LinkConfig, LiveFeedConfig,
+        LiveFeedDuty, StatusReader,
+    },
+    sim::AccountId,
+    simex::{AccountConfig, FeedConfig as Market, SimexConfig, SimexHub, fault::FaultScript},
+    strategy::{MarketMaker, MarketMakerConfig},
+    types::{Balance, Control, Event, InstrumentId, InstrumentTable, Meta, Money, Nanos, Product, Record, VenueId},
+    venue::{
+        FeedConfig, MarketFeed,
+        bybit::{
+            Secret, Signer,
+            encode::{market_topics, subscribe, unsubscribe},
+        },
+    },
+};
+use std::sync::Arc;
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// The seed of the market.
+    pub seed: u64,
+    /// What goes wrong.
+    pub script: FaultScript,
+    /// Virtual time from the start of trading to the end; trading stops [`STOP_BEFORE_NS`] earlier.
+    pub duration_ns: u64,
+}
+
+/// What further duties of a run may be joined to.
+pub struct Ends<'a> {
+    /// Opens connections to the venue, for a [`HttpClient`](crate::net::HttpClient).
+    pub dialer: MemoryDialer,
+    /// Into the core, served after the shell's ring and before order news.
+    pub to_core: Producer<Record>,
+    /// The client's clock.
+    pub clock: Clock,
+    /// The instruments, fees included.
+    pub table: &'a InstrumentTable,
+    /// Public part of the key.
+    pub api_key: &'a str,
+    /// Signs with its secret part.
+    pub signer: Arc<Signer>,
+    /// Tells our orders from those of other runs.
+    pub run_id: u32,
+}
+
+/// Makes further duties, polled after the gateway in each step.
+pub type Extra<'a> = &'a dyn Fn(Ends<'_>) -> Vec<Box<dyn Duty>>;
+
+/// Plays one run to its end and judges it. `extra` is where duties are added that a run needs besides feed, core and
+/// gateway, such as one that asks the venue over REST what became of an order.
+///
+/// # Panics
+/// If the built-in configuration were refused: a bug, and the same for every seed.
+pub fn run(options: &WorldOptions, extra: Option<Extra<'_>>) -> Verdict {
+    World::new(options, extra).play(options)
+}
+
+struct World {
+    hub: SimexHub,
+    now: Nanos,
+    time: crate::runtime::VirtualTime,
+    feed: Box<dyn Duty>,
+    core: Box<dyn Duty>,
+    gateway: Box<dyn Duty>,
+    extra: Vec<Box<dyn Duty>>,
+    control: Producer<Record>,
+    status: StatusReader,
+    ready: Flag,
+    instruments: usize,
+}
+
+impl World {
+    fn new(options: &WorldOptions, extra: Option<Extra<'_>>) -> Self {
+        let config = venue_config(options.seed);
+        let now = Nanos::from_millis(START_MS);
+        let account = config.accounts.first().cloned().unwrap_or_default();
+        let specs = config.listings.iter().map(|listing| listing.spec).collect();
+        let table = InstrumentTable::new(specs).expect("two instruments fit into a table");
+        let mut hub = SimexHub::new(config, now);
+        let dialer = hub.dialer(PIPE_BYTES);
+        let (clock, time) = Clock::virtual_at(now);
+        let (ready, signer) = (Flag::new(), Arc::new(Signer::new(&Secret::new(account.api_secret.clone()))));
+        let run_id = options.seed as u32;
+
+        let (from_feed, to_core_market) = spsc(RING_SLOTS);
+        let (gateway_events, to_core_orders) = spsc(RING_SLOTS);
+        let (core_commands, to_gateway) = spsc(crate::runtime::COMMAND_RING_SLOTS);
+        let (control, to_core_control) = spsc(256);
+        let (to_core, to_core_extra) = spsc(RING_SLOTS);
+
+        let engine = Engine::with_probe(&table, engine_config(), strategy(table.len()), NoProbe);
+        let inputs = vec![to_core_control, to_core_extra, to_core_orders, to_core_market];
+        let (core, status) = CoreDuty::new(engine, inputs, core_commands, None, true, Flag::new());
+        let feed_config = FeedConfig { book_depth: Some(DEPTH), assume_empty: false };
+        let market_feed = MarketFeed::new(VenueId::BYBIT, &table, feed_config).expect("there is a decoder for bybit");
+        let feed = LiveFeedDuty::new(live_feed(&table, &dialer), market_feed, &table, from_feed, clock.clone());
+        let gateway = GatewayConfig {
+            trade: link("/v5/trade", &dialer),
+            private: link("/v5/private", &dialer),
+            api_key: account.api_key.clone(),
+            signer: Arc::clone(&signer),
+            run_id,
+            recv_window_ms: 5_000,
+            clock_offset_ms: 0,
+            settle_coin: "USDT".to_owned(),
+        };
+        let gateway = GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), ready.clone());
+        // The one place where further duties join a run: reconciliation belongs here.
+        let extra = extra.map_or_else(Vec::new, |make| {
+            make(Ends { dialer, to_core, clock, table: &table, api_key: &account.api_key, signer, run_id })
+        });
+        Self {
+            hub,
+            now,
+            time,
+            feed: Box::new(feed),
+            core: Box::new(core),
+            gateway: Box::new(gateway),
+            extra,
+            control,
+            status,
+            ready,
+            instruments: table.len(),
+        }
+    }
+
+    /// Lets one step of time pass: first at the venue, then at the client, whose clock may be wrong and which may be stopped.
+    fn step(&mut self) {
+        self.now = self.now.saturating_add(STEP_NS);
+        self.hub.poll(self.now);
+        let simex = self.hub.simex();
+        if simex.is_client_frozen(self.now) {
+            return;
+        }
+        let here = Nanos::new(self.now.get().saturating_add_signed(simex.client_clock_ahead_ns(self.now)));
+        self.time.set(here);
+        self.feed.poll(here);
+        self.core.poll(here);
+        self.gateway.poll(here);
+        // News that the gateway has read, and what follows from it, in the same step: the client is faster than a step.
+        self.core.poll(here);
+        self.gateway.poll(here);
+        for duty in &mut self.extra {
+            duty.poll(here);
+        }
+    }
+
+    /// Steps until `is_done` or `until`; returns whether it was done.
+    fn step_until(&mut self, until: Nanos, is_done: impl Fn(&Self) -> bool) -> bool {
+        while self.now < until {
+            if is_done(self) {
+                return true;
+            }
+            self.step();
+        }
+        is_done(self)
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        let taken = event.publish(&mut self.control);
+        debug_assert!(taken, "the shell says a few words, and the core takes them in each step");
+    }
+
+    fn meta(&self) -> Meta {
+        Meta { recv: self.time.now(), ..Meta::default() }
+    }
+
+    fn is_ready(&self) -> bool {
+        let books_live = self.status.read().map_or(0, |status| status.books_live);
+        self.ready.is_set() && books_live == self.instruments as u64
+    }
+
+    fn open_at_venue(&self) -> usize {
+        let venue = self.hub.simex().venue();
+        (0..self.instruments).map(|idx| venue.open_orders(ACCOUNT, InstrumentId(idx as u16)).count()).sum()
+    }
+
+    fn is_flat(&self) -> bool {
+        let is_flat_here = self.status.read().is_some_and(|status| status.is_stopping && status.open_orders == 0);
+        is_flat_here && self.open_at_venue() == 0
+    }
+
+    fn play(mut self, options: &WorldOptions) -> Verdict {
+        let began = self.now;
+        let mut is_finished = self.step_until(began.saturating_add(READY_WITHIN_NS), Self::is_ready);
+        let start = self.now;
+        self.hub.set_faults(&options.script, start);
+        let wallet = self.hub.simex().venue().account(ACCOUNT).map_or(Money::ZERO, |account| account.balance());
+        let meta = self.meta();
+        self.tell(&Event::Balance(Balance { meta, wallet, available: wallet }));
+        self.tell(&Event::Control(meta, Control::Arm));
+
+        let end = start.saturating_add(options.duration_ns);
+        let stop = Nanos::new(end.get().saturating_sub(STOP_BEFORE_NS)).max(start);
+        self.step_until(stop, |_| false);
+        let meta = self.meta();
+        self.tell(&Event::Control(meta, Control::Stop));
+        // Status is published every tenth of a second: what it says may be older than the order to stop.
+        self.step_until(self.now.saturating_add(SETTLE_NS), |_| false);
+        is_finished &= self.step_until(end.saturating_add(OVERTIME_NS), Self::is_flat);
+        // The last news: fills of orders that are gone, and what a reconciliation still asks.
+        self.step_until(self.now.saturating_add(SETTLE_NS), |_| false);
+        self.judge(options, is_finished, began)
+    }
+
+    fn judge(self, options: &WorldOptions, is_finished: bool, began: Nanos) -> Verdict {
+        let simex = self.hub.simex();
+        let mut first_errors = Vec::new();
+        let mut core: Option<Box<CoreReport>> = None;
+        for duty in [self.feed, self.core, self.gateway].into_iter().chain(self.extra) {
+            match duty.finish() {
+                DutyReport::Core(report) => core = Some(report),
+                DutyReport::Feed(report) => first_errors.extend(report.first_errors),
+                DutyReport::Gateway(report) => first_errors.extend(report.first_errors),
+                _ => {}
+            }
+        }
+        simex.venue().assert_invariants();
+        let engine = core.expect("the core leaves a report").engine;
+        let report = simex.report();
+        Verdict {
+            seed: options.seed,
+            script: options.script.clone(),
+            differences: compare(&engine, simex.venue(), ACCOUNT),
+            is_finished,
+            orders: engine.orders.sent,
+            fills: report.accounts.first().map_or(0, |account| account.fills),
+            fired: simex.faults_fired(),
+            elapsed_ns: self.now.saturating_since(began),
+            messages: report.messages_out,
+            fingerprint: format!("{report:?} {:?} {:?}", engine.orders, engine.counts),
+            first_errors,
+        }
+    }
+}
+
+/// The venue of every run: two instruments, one account, a lively crowd.
+fn venue_config(seed: u64) -> SimexConfig {
+    let mut config = SimexConfig {
+        feed: Market::Population { seed },
+        accounts: vec![AccountConfig::default()],
+        // Half of a millisecond each way, rounded up to a step: answers and news interleave.
+        uplink_ns: 500_000,
+        downlink_ns: 500_000,
+        ..SimexConfig::default()
+    };
+    for listing in &mut config.listings {
+        listing.ticks_per_second = 20;
+    }
+    config
+}
+
+/// Quotes at the touch, small and often: what matters is that there are many orders, changes and fills.
+fn strategy(instruments: usize) -> MarketMaker {
+    let whole = |units: i128| Money::new(units * Money::ONE.get());
+    let config = MarketMakerConfig {
+        quote_value: whole(300),
+        position_value_max: whole(1_500),
+        risk_aversion: 0.01,
+        fill_decay: 5.0,
+        cover_fees: false,
+        tolerance_ticks: 0,
+        ..MarketMakerConfig::default()
+    };
+    MarketMaker::new(config, instruments)
+}
+
+fn engine_config() -> EngineConfig {
+    let mut config = EngineConfig {
+        limits: Limits { window_ticks: 4_096, far_levels_max: 1_024, orders_max: 256, exec_ids_max: 8_192 },
+        ..EngineConfig::default()
+    };
+    // A day of fees must not end the trading that is to be tested.
+    config.risk.day_loss_max = Money::new(50_000 * Money::ONE.get());
+    config.risk.drawdown_max = Money::new(50_000 * Money::ONE.get());
+    config
+}
+
+fn link(path: &str, dialer: &MemoryDialer) -> LinkConfig {
+    let url = WsUrl { tls: false, host: "simulated".to_owned(), port: 80, target: path.to_owned() };
+    let limits = WsLimits { recv_bytes: 1 << 17, send_bytes: 1 << 15, message_bytes_max: 1 << 16 };
+    LinkConfig { url, tls: None, limits, dial: Dial::Memory(dialer.clone()) }
+}
+
+fn live_feed(table: &InstrumentTable, dialer: &MemoryDialer) -> LiveFeedConfig {
+    let bytes = |messages: Option<Vec<String>>| messages.into_iter().flatten().map(String::into_bytes);
+    let mut topics = Vec::new();
+    let mut resubscribe = Vec::new();
+    for (_, spec) in table.iter() {
+        topics.extend(market_topics(spec.symbol.as_str(), DEPTH, Product::Linear));
+        let book = [format!("orderbook.{DEPTH}.{}", spec.symbol)];
+        let ends = bytes(unsubscribe(&book, Product::Linear));
+        resubscribe.push(ends.chain(bytes(subscribe(&book, Product::Linear))).collect());
+    }
+    let subscribe = bytes(subscribe(&topics, Product::Linear)).collect();
+    LiveFeedConfig { link: link("/v5/public/linear", dialer), subscribe, resubscribe }
+}
+
+/// The account that trades.
+const ACCOUNT: AccountId = AccountId(0);
+
+/// When every run begins, far from a funding payment.
+const START_MS: u64 = 1_711_001_595_207;
+
+/// Time passes in steps of this: finer than any interval of the venue.
+const STEP_NS: u64 = 1_000_000;
+
+/// Levels of the books.
+const DEPTH: u16 = 50;
+
+/// What a pipe holds each way.
+const PIPE_BYTES: usize = 1 << 16;
+
+/// Slots of rings with books of [`DEPTH`] levels a side.
+const RING_SLOTS: usize = crate::runtime::MARKET_RING_SLOTS;
+
+/// Longest time until all connections and books stand; nothing is wrong yet.
+const READY_WITHIN_NS: u64 = 5_000_000_000;
+
+/// Trading stops so long before the end.
+pub const STOP_BEFORE_NS: u64 = 15_000_000_000;
+
+/// Longest time that orders may stay open after the end.
+const OVERTIME_NS: u64 = 45_000_000_000;
+
+/// Time for news under way.
+const SETTLE_NS: u64 = 500_000_000;
