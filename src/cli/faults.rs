@@ -166,7 +166,7 @@ fn run_all(seeds: Seeds, threads: u64, options: &(dyn Fn(u64) -> WorldOptions + 
                 // Every thread takes each n-th seed: they are alike enough to end together.
                 let mut seed = seeds.first.saturating_add(offset);
                 while seed < seeds.end {
-                    if results.send(run_world(&options(seed), None)).is_err() {
+                    if results.send(run_world(&options(seed))).is_err() {
                         return;
                     }
                     seed = seed.saturating_add(threads);

@@ -5,18 +5,21 @@
 //!
 //! ```text
 //!   LiveFeedDuty ─▶ CoreDuty ─▶ GatewayDuty     one thread, stepped in this order after the venue
-//!        ▲                          │ ▲
+//!        ▲             │ ▲          │ ▲
+//!        │         ReconcileDuty    │ │
+//!        │             │ ▲          │ │
 //!        └──── pipes in memory ─────┘ │
 //!   SimexHub: population, matching, wire formats, FaultScript
 //! ```
 //!
 //! At the end, what the engine believes is held against what the venue knows ([`Verdict`]).
 
+mod lane;
 mod verdict;
 mod world;
 
 pub use verdict::{Difference, Verdict};
-pub use world::{Ends, Extra, STOP_BEFORE_NS, WorldOptions, run};
+pub use world::{STOP_BEFORE_NS, WorldOptions, run};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ fn quiet(seed: u64) -> WorldOptions {
 #[test]
 fn a_quiet_run_trades_and_agrees_with_the_venue() {
     for seed in 0..3 {
-        let verdict = run(&quiet(seed), None);
+        let verdict = run(&quiet(seed));
         assert!(verdict.is_good(), "{verdict}");
         assert!(verdict.orders > 100 && verdict.fills > 10, "{verdict}");
     }
@@ -20,10 +20,10 @@ fn a_quiet_run_trades_and_agrees_with_the_venue() {
 fn a_seed_gives_one_run() {
     let mut options = quiet(5);
     options.script = FaultScript::generate(5, options.duration_ns);
-    let [first, second] = [run(&options, None), run(&options, None)];
+    let [first, second] = [run(&options), run(&options)];
     assert_eq!(first.fingerprint, second.fingerprint);
     assert_eq!(first.fired, second.fired);
-    assert_ne!(first.fingerprint, run(&quiet(6), None).fingerprint);
+    assert_ne!(first.fingerprint, run(&quiet(6)).fingerprint);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn faults_of_market_data_alone_leave_nothing_open() {
         for fault in &mut options.script.faults {
             fault.at_ns /= 6;
         }
-        let verdict = run(&options, None);
+        let verdict = run(&options);
         assert!(verdict.is_good(), "{verdict}");
         assert!(verdict.fills > 5, "{verdict}");
         fired += verdict.fired.values().sum::<u64>();

@@ -1,18 +1,19 @@
 //! One run: a venue, the duties of a live engine, and time that passes only here.
 
+use super::lane::MemoryLane;
 use super::verdict::{Verdict, compare};
 use crate::{
-    engine::{Engine, EngineConfig, Limits, NoProbe},
+    engine::{Engine, EngineConfig, Limits, NoProbe, ReconcileConfig},
     net::{MemoryDialer, WsLimits, WsUrl},
     ring::{Flag, Producer, spsc},
     runtime::{
-        Clock, CoreDuty, CoreReport, Dial, Duty, DutyReport, GatewayConfig, GatewayDuty, LinkConfig, LiveFeedConfig,
-        LiveFeedDuty, StatusReader,
+        Clock, ClockOffset, CoreDuty, CoreReport, Dial, Duty, DutyReport, GatewayConfig, GatewayDuty, LinkConfig,
+        LiveFeedConfig, LiveFeedDuty, ReconcileDuty, ReconcilerConfig, StatusReader, clock_offset,
     },
     sim::AccountId,
     simex::{AccountConfig, FeedConfig as Market, SimexConfig, SimexHub, fault::FaultScript},
     strategy::{MarketMaker, MarketMakerConfig},
-    types::{Balance, Control, Event, InstrumentId, InstrumentTable, Meta, Money, Nanos, Product, Record, VenueId},
+    types::{Control, Event, InstrumentId, InstrumentTable, Meta, Money, Nanos, Product, Record, VenueId},
     venue::{
         FeedConfig, MarketFeed,
         bybit::{
@@ -34,34 +35,12 @@ pub struct WorldOptions {
     pub duration_ns: u64,
 }
 
-/// What further duties of a run may be joined to.
-pub struct Ends<'a> {
-    /// Opens connections to the venue, for a [`HttpClient`](crate::net::HttpClient).
-    pub dialer: MemoryDialer,
-    /// Into the core, served after the shell's ring and before order news.
-    pub to_core: Producer<Record>,
-    /// The client's clock.
-    pub clock: Clock,
-    /// The instruments, fees included.
-    pub table: &'a InstrumentTable,
-    /// Public part of the key.
-    pub api_key: &'a str,
-    /// Signs with its secret part.
-    pub signer: Arc<Signer>,
-    /// Tells our orders from those of other runs.
-    pub run_id: u32,
-}
-
-/// Makes further duties, polled after the gateway in each step.
-pub type Extra<'a> = &'a dyn Fn(Ends<'_>) -> Vec<Box<dyn Duty>>;
-
-/// Plays one run to its end and judges it. `extra` is where duties are added that a run needs besides feed, core and
-/// gateway, such as one that asks the venue over REST what became of an order.
+/// Plays one run to its end and judges it.
 ///
 /// # Panics
 /// If the built-in configuration were refused: a bug, and the same for every seed.
-pub fn run(options: &WorldOptions, extra: Option<Extra<'_>>) -> Verdict {
-    World::new(options, extra).play(options)
+pub fn run(options: &WorldOptions) -> Verdict {
+    World::new(options).play(options)
 }
 
 struct World {
@@ -71,7 +50,7 @@ struct World {
     feed: Box<dyn Duty>,
     core: Box<dyn Duty>,
     gateway: Box<dyn Duty>,
-    extra: Vec<Box<dyn Duty>>,
+    reconcile: Box<dyn Duty>,
     control: Producer<Record>,
     status: StatusReader,
     ready: Flag,
@@ -79,7 +58,7 @@ struct World {
 }
 
 impl World {
-    fn new(options: &WorldOptions, extra: Option<Extra<'_>>) -> Self {
+    fn new(options: &WorldOptions) -> Self {
         let config = venue_config(options.seed);
         let now = Nanos::from_millis(START_MS);
         let account = config.accounts.first().cloned().unwrap_or_default();
@@ -95,11 +74,14 @@ impl World {
         let (gateway_events, to_core_orders) = spsc(RING_SLOTS);
         let (core_commands, to_gateway) = spsc(crate::runtime::COMMAND_RING_SLOTS);
         let (control, to_core_control) = spsc(256);
-        let (to_core, to_core_extra) = spsc(RING_SLOTS);
+        let (answers, to_core_answers) = spsc(RING_SLOTS);
+        let (questions, to_reconciler) = spsc(crate::runtime::COMMAND_RING_SLOTS);
+        let (offset_writer, offset_reader) = clock_offset();
 
         let engine = Engine::with_probe(&table, engine_config(), strategy(table.len()), NoProbe);
-        let inputs = vec![to_core_control, to_core_extra, to_core_orders, to_core_market];
+        let inputs = vec![to_core_control, to_core_orders, to_core_answers, to_core_market];
         let (core, status) = CoreDuty::new(engine, inputs, core_commands, None, true, Flag::new());
+        let core = core.ask_through(questions);
         let feed_config = FeedConfig { book_depth: Some(DEPTH), assume_empty: false };
         let market_feed = MarketFeed::new(VenueId::BYBIT, &table, feed_config).expect("there is a decoder for bybit");
         let feed = LiveFeedDuty::new(live_feed(&table, &dialer), market_feed, &table, from_feed, clock.clone());
@@ -109,15 +91,17 @@ impl World {
             api_key: account.api_key.clone(),
             signer: Arc::clone(&signer),
             run_id,
-            recv_window_ms: 5_000,
-            clock_offset_ms: 0,
+            recv_window_ms: RECV_WINDOW_MS,
+            clock_offset: offset_reader,
+            send_within_ns: 1_000_000_000,
+            fast_executions: true,
             settle_coin: "USDT".to_owned(),
         };
         let gateway = GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), ready.clone());
-        // The one place where further duties join a run: reconciliation belongs here.
-        let extra = extra.map_or_else(Vec::new, |make| {
-            make(Ends { dialer, to_core, clock, table: &table, api_key: &account.api_key, signer, run_id })
-        });
+        let lane = MemoryLane::new(dialer, signer, &account.api_key, RECV_WINDOW_MS);
+        let reconciler = ReconcilerConfig { ban_pause_ns: BAN_PAUSE_NS, ..ReconcilerConfig::new(run_id, "USDT") };
+        let offset = (ClockOffset::default(), offset_writer);
+        let reconcile = ReconcileDuty::new(reconciler, &table, lane, to_reconciler, answers, clock, offset, START_MS);
         Self {
             hub,
             now,
@@ -125,7 +109,7 @@ impl World {
             feed: Box::new(feed),
             core: Box::new(core),
             gateway: Box::new(gateway),
-            extra,
+            reconcile: Box::new(reconcile),
             control,
             status,
             ready,
@@ -149,9 +133,7 @@ impl World {
         // News that the gateway has read, and what follows from it, in the same step: the client is faster than a step.
         self.core.poll(here);
         self.gateway.poll(here);
-        for duty in &mut self.extra {
-            duty.poll(here);
-        }
+        self.reconcile.poll(here);
     }
 
     /// Steps until `is_done` or `until`; returns whether it was done.
@@ -175,8 +157,8 @@ impl World {
     }
 
     fn is_ready(&self) -> bool {
-        let books_live = self.status.read().map_or(0, |status| status.books_live);
-        self.ready.is_set() && books_live == self.instruments as u64
+        let status = self.status.read().unwrap_or_default();
+        self.ready.is_set() && status.is_synced && status.books_live == self.instruments as u64
     }
 
     fn open_at_venue(&self) -> usize {
@@ -194,9 +176,7 @@ impl World {
         let mut is_finished = self.step_until(began.saturating_add(READY_WITHIN_NS), Self::is_ready);
         let start = self.now;
         self.hub.set_faults(&options.script, start);
-        let wallet = self.hub.simex().venue().account(ACCOUNT).map_or(Money::ZERO, |account| account.balance());
         let meta = self.meta();
-        self.tell(&Event::Balance(Balance { meta, wallet, available: wallet }));
         self.tell(&Event::Control(meta, Control::Arm));
 
         let end = start.saturating_add(options.duration_ns);
@@ -216,11 +196,12 @@ impl World {
         let simex = self.hub.simex();
         let mut first_errors = Vec::new();
         let mut core: Option<Box<CoreReport>> = None;
-        for duty in [self.feed, self.core, self.gateway].into_iter().chain(self.extra) {
+        for duty in [self.feed, self.core, self.gateway, self.reconcile] {
             match duty.finish() {
                 DutyReport::Core(report) => core = Some(report),
                 DutyReport::Feed(report) => first_errors.extend(report.first_errors),
                 DutyReport::Gateway(report) => first_errors.extend(report.first_errors),
+                DutyReport::Reconcile(report) => first_errors.extend(report.first_errors),
                 _ => {}
             }
         }
@@ -275,7 +256,9 @@ fn strategy(instruments: usize) -> MarketMaker {
 }
 
 fn engine_config() -> EngineConfig {
+    let reconcile = ReconcileConfig { every_ns: 10_000_000_000, ..ReconcileConfig::default() };
     let mut config = EngineConfig {
+        reconcile,
         limits: Limits { window_ticks: 4_096, far_levels_max: 1_024, orders_max: 256, exec_ids_max: 8_192 },
         ..EngineConfig::default()
     };
@@ -307,6 +290,12 @@ fn live_feed(table: &InstrumentTable, dialer: &MemoryDialer) -> LiveFeedConfig {
 
 /// The account that trades.
 const ACCOUNT: AccountId = AccountId(0);
+
+/// How old a request may be when the venue gets it.
+const RECV_WINDOW_MS: u32 = 5_000;
+
+/// Questions rest so long after a ban: the simulated venue's bans are shorter than the real one's ten minutes.
+const BAN_PAUSE_NS: u64 = 5_000_000_000;
 
 /// When every run begins, far from a funding payment.
 const START_MS: u64 = 1_711_001_595_207;
