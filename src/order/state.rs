@@ -155,6 +155,9 @@ pub(super) const fn transition(state: OrderState, input: Input) -> Transition {
         // Answers to requests that are no longer under way.
         (_, Input::Reject(..)) => Stay,
 
+        // Broken on purpose, to see that the fault scripts find it.
+        #[cfg(feature = "canary")]
+        (S::PendingNew, Input::NoAnswer) => To(S::Rejected),
         (S::PendingNew | S::PendingAmend | S::PendingCancel, Input::NoAnswer) => To(S::Unknown),
         (S::Live | S::Unknown, Input::NoAnswer) => Stay,
     }

@@ -28,6 +28,9 @@ const COMMANDS_PER_POLL: usize = 16;
 /// How long a login is valid: longer than any clock should be off.
 const LOGIN_VALID_MS: u64 = 5_000;
 
+/// Longest time from an open connection to one that is logged in and subscribed.
+const READY_WITHIN_NS: u64 = 5_000_000_000;
+
 /// Room for events that the core is late to take; beyond it the backlog grows, and loses nothing.
 const BACKLOG_RECORDS: usize = 4096;
 
@@ -78,6 +81,8 @@ pub struct GatewayReport {
 struct Session {
     link: WsLink,
     is_ready: bool,
+    /// When an open connection that is not ready yet is given up: an answer to the login may be lost.
+    ready_by: Nanos,
 }
 
 /// See the module's documentation.
@@ -110,7 +115,8 @@ impl GatewayDuty {
         clock: Clock,
         ready: Flag,
     ) -> Self {
-        let session = |link: &LinkConfig| Session { link: WsLink::new(link.clone()), is_ready: false };
+        let session =
+            |link: &LinkConfig| Session { link: WsLink::new(link.clone()), is_ready: false, ready_by: Nanos::MAX };
         Self {
             trade: session(&config.trade),
             private: session(&config.private),
@@ -164,6 +170,7 @@ impl GatewayDuty {
     /// A connection is open: logs in.
     #[cold]
     fn on_opened(&mut self, kind: LinkKind, now: Nanos) {
+        self.session(kind).ready_by = now.saturating_add(READY_WITHIN_NS);
         let expires_ms = self.venue_ms(now) + LOGIN_VALID_MS;
         let login = self.config.signer.auth_message(&self.config.api_key, expires_ms);
         self.say(kind, login.as_bytes(), now);
@@ -359,6 +366,10 @@ impl Duty for GatewayDuty {
                 LinkNews::None => {}
                 LinkNews::Opened => self.on_opened(kind, now),
                 LinkNews::Lost => self.on_lost(kind, now),
+            }
+            let session = self.session(kind);
+            if !session.is_ready && session.link.is_open() && now > session.ready_by {
+                self.close(kind, CloseReason::Local, now);
             }
             match self.read(kind) {
                 Ok(count) => work += count,
