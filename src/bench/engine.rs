@@ -90,6 +90,7 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
         cpus: options.engine_cpus().to_vec(),
         idle: options.idle,
         journal: None,
+        guard: None,
         table,
     };
     Ok(Live::start(live_options, engine_config(), strategy)?)

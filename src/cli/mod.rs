@@ -2,6 +2,8 @@
 
 mod bench;
 mod capture;
+mod guard;
+mod guarded;
 mod inspect;
 mod memory;
 mod replay;
@@ -30,6 +32,8 @@ pub enum Exit {
     Usage = 2,
     /// It ended, but orders were left open, or engine and venue disagree.
     NotReconciled = 3,
+    /// The guard acted.
+    Acted = 4,
 }
 
 /// What a command says when it cannot go on.
@@ -70,7 +74,8 @@ Examples:
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
-Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree.";
+Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree,
+4 the guard acted.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -84,6 +89,8 @@ enum Command {
     Capture(capture::CaptureArgs),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
+    /// Watch a run from a process of its own, and cancel everything when it dies, hangs or loses its network.
+    Guard(guard::GuardArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
     Inspect(inspect::InspectArgs),
     /// Check a configuration file and print what it means, defaults filled in.
@@ -141,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Simex(args) => simex::run(&args),
+        Command::Guard(args) => guard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };

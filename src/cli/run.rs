@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use rustls::ClientConfig;
 
+use super::guarded::{GuardArgs, Guarded};
 use super::memory::RssBytes;
 use super::report::closing_report;
 use super::signals::StopSignals;
@@ -62,6 +63,8 @@ pub struct RunArgs {
     #[arg(long)]
     live: bool,
     #[command(flatten)]
+    guard: GuardArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -87,6 +90,7 @@ struct Access {
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Outcome {
     let mut config = args.engine.config()?;
+    args.guard.apply(&mut config)?;
     if let Some(seed) = args.seed {
         config.simex.seed = seed;
     }
@@ -270,6 +274,7 @@ fn trade(
     };
     // Seconds since the epoch tell runs apart.
     let run_id = (unix_ms() / 1000) as u32;
+    let mut guarded = Guarded::begin(config, run_id, unix_ms(), signals)?;
     let rest = RestClient::new(RestConfig {
         api_key: access.api_key.clone(),
         secret: Some(access.secret.clone()),
@@ -322,6 +327,7 @@ fn trade(
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,
         journal,
+        guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
     };
     let mut live = Live::start(options, config.engine(), config.strategy(table.len()))?;
@@ -343,6 +349,9 @@ fn trade(
             let meta = Meta { recv, instrument: position.meta.instrument, ..Meta::default() };
             live.tell(&Event::Position(Position { meta, ..*position }));
         }
+        if let Some(guarded) = &mut guarded {
+            guarded.running();
+        }
         live.tell(&Event::Control(meta, Control::Arm));
         rss = RssBytes::begin();
     }
@@ -358,6 +367,9 @@ fn trade(
             break "asked to stop";
         } else if live.has_broken() {
             break "a thread ended";
+        } else if let Some(halt) = guarded.as_ref().and_then(Guarded::halt) {
+            broke = true;
+            break halt.text();
         } else if live.status().read().is_some_and(|status| status.is_stopping) {
             broke = true;
             break "the engine stopped itself: the private stream or the journal was lost";
@@ -375,6 +387,10 @@ fn trade(
 
     let venue_ms = unix_ms().saturating_add_signed(opening.clock_offset_ms);
     let view = closing_view(&rest, &table, run_id, venue_ms);
+    if let Some(guarded) = &guarded {
+        // Before the threads end: a journal takes its time to close, and nothing new is sent any more.
+        guarded.end(view.as_ref().is_ok_and(|view| view.open_orders == 0));
+    }
     let outcome = live.finish()?;
     let rss = rss.end();
     let view = match view {

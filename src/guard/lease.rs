@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::page::at;
 use super::wire::{ACK_BYTES, Ack, Hello, Verdict, WireKey};
-use super::{Heartbeat, boot_ns};
+use super::{Halt, Heartbeat, Mode, boot_ns};
 use crate::ring::Flag;
 
 /// Heartbeats whose time of sending is remembered; at a twentieth of the lease each they cover several leases.
@@ -54,14 +54,8 @@ impl LeaseClient {
         let stop = Flag::new();
         let stopping = stop.clone();
         let thread = std::thread::Builder::new().name("lease".into()).spawn(move || {
-            let mut asking = Asking {
-                beat,
-                lease_ns: config.lease_ns,
-                session: 0,
-                counter: 0,
-                acked: 0,
-                sent_at: [0; REMEMBERED],
-            };
+            let mut asking =
+                Asking { beat, lease_ns: config.lease_ns, session: 0, counter: 0, acked: 0, sent_at: [0; REMEMBERED] };
             let mut farewells = 0;
             loop {
                 let is_last = stopping.is_set();
@@ -77,7 +71,7 @@ impl LeaseClient {
                         break;
                     };
                     if let Some(ack) = bytes.get(..len).and_then(|bytes| Ack::open(&config.key, bytes)) {
-                        asking.hear(&ack);
+                        asking.hear(&ack, boot_ns());
                     }
                 }
                 farewells += u32::from(is_last);
@@ -138,7 +132,7 @@ impl Asking {
         }
     }
 
-    fn hear(&mut self, ack: &Ack) {
+    fn hear(&mut self, ack: &Ack, boot: u64) {
         let is_ours = ack.incarnation == self.beat.incarnation();
         let is_news = ack.counter > self.acked && ack.counter <= self.counter;
         if !is_ours || !is_news || self.counter - ack.counter >= REMEMBERED as u64 {
@@ -148,6 +142,11 @@ impl Asking {
         self.session = ack.session;
         match ack.verdict {
             Verdict::Heard => {}
+            // Who woke up after its lease must not get a new one before it has noticed.
+            Verdict::Granted if self.beat.mode() == Mode::Running && !self.beat.has_lease(boot) => {
+                self.beat.set_halt(Halt::LeaseOver);
+                self.beat.fence_self();
+            }
             Verdict::Granted => {
                 let sent_at = self.sent_at[ack.counter as usize % REMEMBERED];
                 self.beat.extend_lease(sent_at.saturating_add(self.lease_ns));
@@ -177,10 +176,10 @@ mod tests {
         let mut asking = asking();
         assert_eq!(asking.next(1_000).session, 0);
         asking.next(2_000);
-        asking.hear(&ack(1, Verdict::Granted));
+        asking.hear(&ack(1, Verdict::Granted), 2_000);
         assert_eq!(asking.next(3_000).session, 9);
         assert!(asking.beat.has_lease(999 + LEASE) && !asking.beat.has_lease(1_000 + LEASE));
-        asking.hear(&ack(3, Verdict::Granted));
+        asking.hear(&ack(3, Verdict::Granted), 3_000);
         assert!(asking.beat.has_lease(2_999 + LEASE));
         // Late, played again, of another life, of the future: nothing changes.
         for ack in [
@@ -189,7 +188,7 @@ mod tests {
             ack(4, Verdict::Fenced),
             Ack { incarnation: 76, ..ack(3, Verdict::Fenced) },
         ] {
-            asking.hear(&ack);
+            asking.hear(&ack, 3_000);
             assert!(!asking.beat.is_fenced() && asking.beat.has_lease(2_999 + LEASE), "{ack:?}");
         }
     }
@@ -200,9 +199,24 @@ mod tests {
         for boot in 1..=REMEMBERED as u64 + 1 {
             asking.next(boot);
         }
-        asking.hear(&ack(1, Verdict::Granted));
+        asking.hear(&ack(1, Verdict::Granted), 200);
         assert!(!asking.beat.has_lease(0), "its time of sending is forgotten");
-        asking.hear(&ack(2, Verdict::Fenced));
+        asking.hear(&ack(2, Verdict::Fenced), 200);
         assert!(asking.beat.is_fenced());
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_while_it_traded_is_not_renewed() {
+        let mut asking = asking();
+        asking.next(1);
+        asking.hear(&ack(1, Verdict::Granted), 2);
+        asking.beat.set_mode(Mode::Running);
+        asking.next(LEASE);
+        asking.hear(&ack(2, Verdict::Granted), LEASE);
+        assert!(!asking.beat.is_fenced(), "in time");
+        asking.next(5 * LEASE);
+        asking.hear(&ack(3, Verdict::Granted), 5 * LEASE);
+        assert!(asking.beat.is_fenced() && !asking.beat.has_lease(5 * LEASE));
+        assert_eq!(asking.beat.halt(), Some(Halt::LeaseOver));
     }
 }

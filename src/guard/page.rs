@@ -238,6 +238,11 @@ impl Heartbeat {
         Life::unpack(self.page.read(at::LIFE)).map_or(Mode::Left, |life| life.mode)
     }
 
+    /// Whether an incarnation before this one may have left orders behind.
+    pub fn inherits(&self) -> bool {
+        self.inherits
+    }
+
     pub(super) fn life(&self) -> Life {
         Life { incarnation: self.incarnation, inherits: self.inherits, mode: self.mode() }
     }

@@ -30,7 +30,9 @@ impl Halt {
     /// A sentence for people.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Fenced => "fenced: the guard found this engine dead or hanging and cancelled its orders; it may not trade on",
+            Self::Fenced => {
+                "fenced: the guard found this engine dead or hanging and cancelled its orders; it may not trade on"
+            }
             Self::LeaseOver => "the guard's lease ran out: it was not heard for too long, so trading ended",
             Self::GuardGone => "the guard that is required is gone",
         }
@@ -163,8 +165,10 @@ mod tests {
     #[test]
     fn duties_beat_by_their_own_time() {
         let beat = engine();
-        let (mut core, mut gateway) =
-            (CorePulse::new(beat.clone(), PulseTerms::default()), GatewayPulse::new(beat.clone(), PulseTerms::default()));
+        let (mut core, mut gateway) = (
+            CorePulse::new(beat.clone(), PulseTerms::default()),
+            GatewayPulse::new(beat.clone(), PulseTerms::default()),
+        );
         for us in 0..10_000 {
             assert_eq!(core.poll(Nanos::new(us * 1_000)), None);
             gateway.poll(Nanos::new(us * 1_000));

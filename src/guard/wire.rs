@@ -148,8 +148,7 @@ pub struct Hello {
 
 impl Hello {
     pub(super) fn seal(&self, key: &WireKey) -> [u8; HELLO_BYTES] {
-        let flags =
-            self.mode as u64 | u64::from(self.inherits) << 8 | u64::from(self.recv_window_ms) << 32;
+        let flags = self.mode as u64 | u64::from(self.inherits) << 8 | u64::from(self.recv_window_ms) << 32;
         let Self { session, incarnation, counter, core, gateway, lease_ms, .. } = *self;
         key.seal([HELLO, session, incarnation, counter, core, gateway, flags, lease_ms])
     }
@@ -265,9 +264,8 @@ impl Station {
 
     fn hear(&mut self, from: SocketAddr, hello: Hello) {
         if hello.session == self.session {
-            let is_old = self.heard.is_some_and(|last| {
-                hello.incarnation == last.incarnation && hello.counter <= last.counter
-            });
+            let is_old =
+                self.heard.is_some_and(|last| hello.incarnation == last.incarnation && hello.counter <= last.counter);
             if is_old {
                 self.refused += 1;
                 return;
@@ -293,12 +291,7 @@ impl Station {
             } else {
                 Verdict::Heard
             };
-            let ack = Ack {
-                session: self.session,
-                incarnation: hello.incarnation,
-                counter: hello.counter,
-                verdict,
-            };
+            let ack = Ack { session: self.session, incarnation: hello.incarnation, counter: hello.counter, verdict };
             // A datagram that cannot be sent is one that is lost: the next heartbeat asks again.
             let _ = self.socket.send_to(&ack.seal(&self.key), to);
         }
@@ -391,7 +384,8 @@ mod tests {
         assert_eq!(first.verdict, Verdict::Heard, "who does not know the session may be a recording");
         assert!(rig.station.look().is_none() && rig.station.leased_until() == 0);
         let session = first.session;
-        let mut say = |counter, watching, fenced| rig.say(&hello(session, counter).seal(&key("a key")), watching, fenced);
+        let mut say =
+            |counter, watching, fenced| rig.say(&hello(session, counter).seal(&key("a key")), watching, fenced);
         assert_eq!(say(2, None, 0).unwrap().verdict, Verdict::Heard);
         let granted = say(3, Some(8), 7).unwrap();
         assert_eq!((granted.verdict, granted.counter), (Verdict::Granted, 3));

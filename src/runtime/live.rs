@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock::{Clock, ClockProbe};
@@ -15,6 +16,7 @@ use super::thread::{Idle, RunningThread, ThreadPlan, start};
 use super::topology::{DutyKind, Topology};
 use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
+use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
 use crate::ring::{Flag, Producer, spsc};
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
@@ -41,6 +43,8 @@ pub struct LiveOptions {
     pub idle: Idle,
     /// File for the journal.
     pub journal: Option<PathBuf>,
+    /// Where core and gateway beat for a guard, and on what terms they trade.
+    pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
 }
 
 /// A running engine.
@@ -105,7 +109,7 @@ impl Live {
         config: EngineConfig,
         strategy: S,
     ) -> Result<Self, LiveError> {
-        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal } = options;
+        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal, guard } = options;
         let clock = Clock::new();
         let (from_feed, to_core_market) = {
             let (producer, consumer) = spsc(MARKET_RING_SLOTS);
@@ -128,10 +132,14 @@ impl Live {
         let engine = Engine::with_probe(&table, config, strategy, ClockProbe(clock.clone()));
         // Order news before market data: what we own comes before what we want.
         let inputs = vec![to_core_control, to_core_orders, to_core_market];
-        let (core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
+        let (mut core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
         let feed = LiveFeedDuty::new(feed, market_feed, &table, from_feed, clock.clone());
-        let gateway =
+        let mut gateway =
             GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
+        if let Some((beat, terms)) = guard {
+            core.set_pulse(CorePulse::new(beat.clone(), terms));
+            gateway.set_pulse(GatewayPulse::new(beat, terms));
+        }
         let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
             (DutyKind::Feed, Box::new(feed)),
             (DutyKind::Core, Box::new(core)),
