@@ -5,6 +5,7 @@ mod capture;
 mod guard;
 mod guarded;
 mod inspect;
+mod kill_chain;
 mod memory;
 mod replay;
 mod report;
