@@ -152,6 +152,8 @@ fn an_engine_that_ends_in_order_is_left_alone_and_its_successor_is_watched() {
         let mut engine = rig.engine();
         events.until("watching");
         rig.trades();
+        // Runs are told apart by the second in which they began; two in one would use the same order names.
+        std::thread::sleep(Duration::from_millis(1_100));
         engine.signal(Signal::TERM);
         assert_eq!(engine.wait(LONG).and_then(|status| status.code()), Some(0));
         events.until("stood-down");

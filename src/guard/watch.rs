@@ -220,13 +220,16 @@ impl Watch {
         }
         self.core.look(sight.core, passed_ns);
         self.gateway.look(sight.gateway, passed_ns);
-        if self.core.age_ns > self.stale_after_ns {
-            return self.act(incarnation, Reason::CoreHangs);
-        }
-        if self.gateway.age_ns > self.stale_after_ns {
-            return self.act(incarnation, Reason::GatewayHangs);
-        }
-        None
+        let reason = if self.core.age_ns > self.stale_after_ns {
+            Reason::CoreHangs
+        } else if self.gateway.age_ns > self.stale_after_ns {
+            Reason::GatewayHangs
+        } else {
+            return None;
+        };
+        // A duty that was a moment late for the last datagram of all does not hang: nothing has come since.
+        let is_silent = sight.link.is_some() && self.link.age_ns > self.stale_after_ns / 2;
+        self.act(incarnation, if is_silent { Reason::Silent } else { reason })
     }
 
     fn act(&mut self, incarnation: u64, reason: Reason) -> Option<Decision> {
@@ -284,6 +287,9 @@ mod tests {
         assert_eq!(core, Some((305, Decision::Act(5, Reason::CoreHangs))));
         let gateway = run(&mut attached(), 5, |ms| Sight { gateway: 1, ..sight(1 + ms) });
         assert_eq!(gateway, Some((305, Decision::Act(5, Reason::GatewayHangs))));
+        // The network goes at 100 ms, and the core was late for the last datagram.
+        let cut = |ms: u64| Sight { core: ms.min(60), gateway: ms.min(100), link: Some(ms.min(100)), ..sight(0) };
+        assert_eq!(run(&mut attached(), 5, cut), Some((365, Decision::Act(5, Reason::Silent))));
         let link = |ms| Sight { link: Some(0), ..sight(1 + ms) };
         assert_eq!(run(&mut attached(), 5, link), Some((305, Decision::Act(5, Reason::Silent))));
     }
