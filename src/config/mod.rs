@@ -707,6 +707,10 @@ mod tests {
             ("[strategy]\nname = \"magic\"\n", vec!["line 2", "magic", "market-maker"]),
             ("[risk]\nstale-after = \"5 parsecs\"\n", vec!["line 2", "5 parsecs", "ms"]),
             ("[venue]\nenvironment = \"custom\"\n", vec!["line 2", "environment", "`ws`"]),
+            ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
+            ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
+            ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),
+            ("[guard]\ncategories = [\"inverse\"]\n", vec!["line 2", "inverse", "spot"]),
         ] {
             let found = error(text);
             for want in wants {
