@@ -6,6 +6,7 @@ use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::Scratch;
@@ -14,7 +15,16 @@ use serde_json::Value;
 use tercel::bench::kill_chain::{
     ObservedVenue, Process, Proxy, Watching, command, engine_toml, start_engine, start_guard, write_key,
 };
+use tercel::guard::{GatewayPulse, Heartbeat, PulseTerms};
+use tercel::net::{WsLimits, WsUrl};
+use tercel::ring::{Flag, spsc};
+use tercel::runtime::{Clock, Duty, GatewayConfig, GatewayDuty, LinkConfig};
 use tercel::simex::SimexConfig;
+use tercel::types::{
+    ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, InstrumentTable, Level, Lots, Nanos, Op,
+    Record, RejectKind, Side, Ticks, TimeInForce,
+};
+use tercel::venue::bybit::{Secret, Signer};
 
 /// Far above what anything here takes, so that a slow machine is no failure.
 const LONG: Duration = Duration::from_secs(60);
@@ -234,6 +244,75 @@ fn a_guard_that_is_started_anew_takes_over_a_living_engine_and_finds_a_dead_one(
     guard.signal(Signal::TERM);
     assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(0));
     assert_eq!(events.rest(), ["ended"]);
+}
+
+#[test]
+fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
+    let simex = SimexConfig::default();
+    let account = simex.accounts[0].clone();
+    let table = InstrumentTable::new(simex.listings.iter().map(|listing| listing.spec).collect()).unwrap();
+    let mut venue = ObservedVenue::start(simex).unwrap();
+    let link = |path: &str| LinkConfig {
+        url: WsUrl::parse(&format!("ws://{}{path}", venue.addr())).unwrap(),
+        tls: None,
+        limits: WsLimits::default(),
+    };
+    let config = GatewayConfig {
+        trade: link("/v5/trade"),
+        private: link("/v5/private"),
+        api_key: account.api_key,
+        signer: Arc::new(Signer::new(&Secret::new(account.api_secret))),
+        run_id: 1,
+        recv_window_ms: 5_000,
+        clock_offset_ms: 0,
+        settle_coin: "USDT".to_owned(),
+    };
+    let (clock, ready) = (Clock::new(), Flag::new());
+    let (mut commands, to_gateway) = spsc(64);
+    let (from_gateway, mut events) = spsc(8192);
+    let mut gateway = GatewayDuty::new(config, &table, to_gateway, from_gateway, clock.clone(), ready.clone());
+    let beat = Arc::new(Heartbeat::register(None, 1, 5_000, 1).unwrap());
+    gateway.set_pulse(GatewayPulse::new(beat.clone(), PulseTerms::default()));
+    let mut poll_until = |venue: &mut ObservedVenue, what: &dyn Fn(&mut ObservedVenue) -> bool| {
+        let began = std::time::Instant::now();
+        while !what(venue) {
+            gateway.poll(clock.now());
+            assert!(began.elapsed() < LONG, "it should have come to it");
+        }
+    };
+    poll_until(&mut venue, &|_| ready.is_set());
+    let order = |kind, id, px| Command {
+        kind,
+        side: Side::Bid,
+        tif: TimeInForce::PostOnly,
+        reduce_only: false,
+        instrument: InstrumentId(0),
+        client_id: ClientOrderId(id),
+        px: Ticks::new(px),
+        qty: Lots::new(5),
+        at: Nanos::new(1),
+        stamps: CommandStamps::default(),
+    };
+    // Ten percent below the market.
+    let px = 540_000;
+    commands.push(order(CommandKind::New, 1, px).pack()).unwrap();
+    poll_until(&mut venue, &|venue| venue.now().is_some_and(|seen| seen.open == 1));
+    let placed = venue.now().unwrap().placed;
+    beat.fence_self();
+    while events.pop().is_some() {}
+    commands.push(order(CommandKind::New, 2, px).pack()).unwrap();
+    commands.push(order(CommandKind::Amend, 1, px + 10).pack()).unwrap();
+    commands.push(order(CommandKind::Cancel, 1, px).pack()).unwrap();
+    poll_until(&mut venue, &|venue| venue.now().is_some_and(|seen| seen.open == 0));
+    assert_eq!(venue.now().unwrap().placed, placed);
+    let mut refused = Vec::new();
+    let mut levels = vec![Level::default(); 16];
+    while let Some(record) = events.pop() {
+        if let Ok(Event::Reject(reject)) = Event::decode(&record, |_| Record::default(), &mut levels) {
+            refused.push((reject.op, reject.kind, reject.client_id.0));
+        }
+    }
+    assert_eq!(refused, [(Op::Create, RejectKind::NotSent, 2), (Op::Amend, RejectKind::NotSent, 1)]);
 }
 
 #[test]
