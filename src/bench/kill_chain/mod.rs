@@ -209,13 +209,13 @@ pub fn start_guard(program: &Path, args: &[&str]) -> io::Result<(Process, Option
 /// Of the system, an engine that does not trade, or being asked to stop.
 pub fn run_kill_chain(options: &KillChainOptions, mut say: impl FnMut(&KillRound)) -> io::Result<Vec<KillRound>> {
     let mut rounds = Vec::new();
-    for _ in 0..options.rounds {
+    for number in 0..options.rounds {
         for damage in Damage::ALL {
             for guarded in [true, false] {
                 if options.stop.is_set() {
                     return Err(io::Error::other("asked to stop; nothing is written"));
                 }
-                let round = one_round(options, damage, guarded)?;
+                let round = one_round(options, number, damage, guarded)?;
                 say(&round);
                 rounds.push(round);
             }
@@ -224,10 +224,11 @@ pub fn run_kill_chain(options: &KillChainOptions, mut say: impl FnMut(&KillRound
     Ok(rounds)
 }
 
-fn one_round(options: &KillChainOptions, damage: Damage, guarded: bool) -> io::Result<KillRound> {
+fn one_round(options: &KillChainOptions, number: usize, damage: Damage, guarded: bool) -> io::Result<KillRound> {
     let KillChainOptions { program, dir, stale_after_ms, .. } = options;
     let mut venue = ObservedVenue::start(SimexConfig::default())?;
-    let page = dir.join("heartbeat");
+    // A page of its own: the guard of a round ends before it has settled, and the next one would take that up.
+    let page = dir.join(format!("heartbeat-{number}-{damage:?}"));
     let (guard_toml, engine_file, key) = (dir.join("guard.toml"), dir.join("engine.toml"), dir.join("key"));
     std::fs::write(&guard_toml, engine_toml(venue.addr(), &Watching::None, *stale_after_ms, ""))?;
     write_key(&key)?;
