@@ -62,6 +62,7 @@ fn tercel(feed: &common::Feed) -> (Answer, u64) {
                     qty: command.qty,
                     filled: Lots::ZERO,
                     reason: 0,
+                    asked_at: tercel::types::Nanos::ZERO,
                 };
                 engine.on_event(&Event::Order(update), &mut commands);
             }

@@ -93,6 +93,7 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
         idle: options.idle,
         journal: None,
         reconcile: None,
+        guard: None,
         table,
     };
     Ok(Live::start(live_options, engine_config(), strategy)?)

@@ -13,6 +13,7 @@ mod floor;
 mod generator;
 pub mod hgrm;
 mod in_memory;
+pub mod kill_chain;
 mod machine;
 mod report;
 mod strategy;

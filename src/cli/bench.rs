@@ -36,6 +36,8 @@ enum What {
     /// engine (the floor) in turns. Latency counts from the moment at which a tick was due.
     #[command(after_help = AFTER_HELP)]
     TickToOrder(Box<TickToOrderArgs>),
+    /// How long orders stay at the venue after their engine ends, dies, hangs or is cut off, with and without a guard.
+    KillChain(super::kill_chain::KillChainArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -97,6 +99,7 @@ struct TickToOrderArgs {
 pub fn run(args: &BenchArgs) -> Outcome {
     match &args.what {
         What::TickToOrder(args) => tick_to_order(args),
+        What::KillChain(args) => super::kill_chain::run(args),
     }
 }
 
@@ -233,7 +236,7 @@ fn measure(
 }
 
 /// This process's command line, for the report: the program's name without its folder.
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     let mut words: Vec<String> = std::env::args().collect();
     if let Some(program) = words.first_mut() {
         *program = "tercel".to_owned();

@@ -3,7 +3,10 @@
 mod bench;
 mod capture;
 mod faults;
+mod guard;
+mod guarded;
 mod inspect;
+mod kill_chain;
 mod memory;
 mod replay;
 mod report;
@@ -32,6 +35,8 @@ pub enum Exit {
     Usage = 2,
     /// It ended, but orders were left open, or engine and venue disagree.
     NotReconciled = 3,
+    /// The guard acted.
+    Acted = 4,
 }
 
 /// What a command says when it cannot go on.
@@ -72,7 +77,8 @@ Examples:
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
-Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree.";
+Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree,
+4 the guard acted.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -88,6 +94,8 @@ enum Command {
     Simex(simex::SimexArgs),
     /// Run the engine through seeded scripts of faults on virtual time, and compare it with the venue after each.
     Faults(faults::FaultsArgs),
+    /// Watch a run from a process of its own, and cancel everything when it dies, hangs or loses its network.
+    Guard(guard::GuardArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
     Inspect(inspect::InspectArgs),
     /// Check a configuration file and print what it means, defaults filled in.
@@ -146,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Capture(args) => capture::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Faults(args) => faults::run(&args),
+        Command::Guard(args) => guard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };

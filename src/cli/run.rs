@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use rustls::ClientConfig;
 
+use super::guarded::{GuardArgs, Guarded};
 use super::memory::RssBytes;
 use super::report::closing_report;
 use super::signals::StopSignals;
@@ -69,6 +70,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
     #[command(flatten)]
+    guard: GuardArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -94,6 +97,7 @@ struct Access {
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Outcome {
     let mut config = args.engine.config()?;
+    args.guard.apply(&mut config)?;
     if let Some(seed) = args.seed {
         config.simex.seed = seed;
     }
@@ -289,6 +293,7 @@ fn trade(
         // The embedded venue has seen no other run.
         (None, Some(_)) => unix_s,
     };
+    let mut guarded = Guarded::begin(config, run_id, now().as_millis(), signals)?;
     let rest_config = RestConfig {
         api_key: access.api_key.clone(),
         secret: Some(access.secret.clone()),
@@ -351,6 +356,7 @@ fn trade(
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,
         journal,
+        guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
     };
     let engine = EngineConfig { reconcile: config.reconcile(), ..config.engine() };
@@ -370,6 +376,9 @@ fn trade(
     if became_ready {
         let recv = live.clock().now();
         let meta = Meta { recv, ..Meta::default() };
+        if let Some(guarded) = &mut guarded {
+            guarded.running();
+        }
         live.tell(&Event::Control(meta, Control::Arm));
         rss = RssBytes::begin();
     }
@@ -385,6 +394,9 @@ fn trade(
             break "asked to stop";
         } else if live.has_broken() {
             break "a thread ended";
+        } else if let Some(halt) = guarded.as_ref().and_then(Guarded::halt) {
+            broke = true;
+            break halt.text();
         } else if live.status().read().is_some_and(|status| status.is_stopping) {
             broke = true;
             break "the engine stopped itself: the journal was lost, or the venue's position is not ours";
@@ -402,6 +414,10 @@ fn trade(
 
     let venue_ms = opening.clock_offset.venue_ms(now());
     let view = closing_view(&rest, &table, run_id, venue_ms);
+    if let Some(guarded) = &guarded {
+        // Before the threads end: a journal takes its time to close, and nothing new is sent any more.
+        guarded.end(view.as_ref().is_ok_and(|view| view.open_orders == 0));
+    }
     let outcome = live.finish()?;
     let rss = rss.end();
     let view = match view {

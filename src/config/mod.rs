@@ -72,6 +72,8 @@ pub struct Config {
     pub simex: SimexTable,
     /// The journal.
     pub journal: JournalTable,
+    /// The guard, and how a run is guarded.
+    pub guard: GuardTable,
 }
 
 /// Which environment of the venue.
@@ -475,6 +477,72 @@ impl Default for OrdersTable {
     }
 }
 
+table! {
+    /// The guard ([`crate::guard`]): how a run is guarded, and what `tercel guard` does.
+    GuardTable {
+        /// File of the heartbeat that engine and guard share on one host, like `/dev/shm/tercel-btc`; none: no heartbeat.
+        heartbeat: Option<PathBuf>,
+        /// Whether a run needs a guard on its heartbeat file: it waits for one before it begins, and ends without it.
+        require: bool,
+        /// How long a required guard may be gone before the run ends.
+        absent_after: Duration,
+        /// Where a guard on another host listens, `HOST:PORT`: the run then needs its lease.
+        address: Option<String>,
+        /// Address on which `tercel guard` listens for heartbeats from another host.
+        listen: Option<std::net::SocketAddr>,
+        /// File of the key that a run and a guard on different hosts share: 32 bytes or more, mode 600.
+        key_file: Option<PathBuf>,
+        /// How long one acknowledgement of the guard lets the run trade.
+        lease: Duration,
+        /// Rest of the beat after which an engine is taken for dead. It must be longer than the longest pause that an engine
+        /// at work makes: scheduling on a shared machine (tens of milliseconds), a name look-up when it reconnects, the
+        /// jitter of the network for `listen`. A false alarm costs the session; each millisecond more is one more with
+        /// open orders that nobody watches.
+        stale_after: Duration,
+        /// Categories of which the guard cancels all orders: `linear`, `spot`.
+        categories: Vec<Category>,
+        /// Settlement currencies of the linear contracts.
+        settle_coins: Vec<String>,
+    }
+}
+
+/// A category of instruments, as the venue calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    /// Contracts settled in their quote currency.
+    Linear,
+    /// Coins.
+    Spot,
+}
+
+impl Category {
+    /// The kind of instrument.
+    pub const fn product(self) -> Product {
+        match self {
+            Self::Linear => Product::Linear,
+            Self::Spot => Product::Spot,
+        }
+    }
+}
+
+impl Default for GuardTable {
+    fn default() -> Self {
+        Self {
+            heartbeat: None,
+            require: false,
+            absent_after: Duration(2_000_000_000),
+            address: None,
+            listen: None,
+            key_file: None,
+            lease: Duration(1_000_000_000),
+            stale_after: Duration(300_000_000),
+            categories: vec![Category::Linear, Category::Spot],
+            settle_coins: vec!["USDT".to_owned()],
+        }
+    }
+}
+
 impl Config {
     /// Reads a file.
     ///
@@ -547,6 +615,29 @@ impl Config {
         }
         if self.venue.environment == Environment::Custom && (self.venue.ws.is_none() || self.venue.rest.is_none()) {
             return Err(format!("{}: `custom` needs the keys `ws` and `rest`", line_of("environment")));
+        }
+        let guard = &self.guard;
+        let at_least_ms = |key: &str, value: Duration, min: u64| {
+            if value.0 >= min * 1_000_000 {
+                return Ok(());
+            }
+            Err(format!("{}: found {value}, allowed are {min}ms and more", line_of(key)))
+        };
+        // Four looks of the guard at the least, and ten heartbeats through a network.
+        at_least_ms("guard.stale-after", guard.stale_after, 20)?;
+        at_least_ms("lease", guard.lease, 100)?;
+        at_least_ms("absent-after", guard.absent_after, 100)?;
+        if guard.categories.is_empty() {
+            return Err(format!("{}: found none, allowed are linear and spot", line_of("categories")));
+        }
+        if guard.categories.contains(&Category::Linear) && guard.settle_coins.is_empty() {
+            return Err(format!("{}: found none, linear contracts need one", line_of("settle-coins")));
+        }
+        if guard.require && guard.heartbeat.is_none() {
+            return Err(format!("{}: a guard on this host needs the key `heartbeat`", line_of("require")));
+        }
+        if (guard.address.is_some() || guard.listen.is_some()) && guard.key_file.is_none() {
+            return Err(format!("{}: a guard on another host needs a shared key", line_of("key-file")));
         }
         for instrument in &self.instruments {
             if Symbol::new(instrument.symbol.as_bytes()).is_none() {
@@ -691,6 +782,10 @@ mod tests {
             ("[strategy]\nname = \"magic\"\n", vec!["line 2", "magic", "market-maker"]),
             ("[risk]\nstale-after = \"5 parsecs\"\n", vec!["line 2", "5 parsecs", "ms"]),
             ("[venue]\nenvironment = \"custom\"\n", vec!["line 2", "environment", "`ws`"]),
+            ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
+            ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
+            ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),
+            ("[guard]\ncategories = [\"inverse\"]\n", vec!["line 2", "inverse", "spot"]),
         ] {
             let found = error(text);
             for want in wants {

@@ -5,6 +5,7 @@
 
 use super::duty::{Duty, DutyReport};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
+use crate::guard::CorePulse;
 use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
 use crate::strategy::Strategy;
 use crate::types::{Command, CommandKind, CommandSink, Control, Event, Level, Meta, Nanos, Record, RecordSink};
@@ -74,6 +75,7 @@ pub struct CoreDuty<S, P> {
     journal_lost: bool,
     decode_errors: u64,
     has_ended: Flag,
+    pulse: Option<CorePulse>,
 }
 
 /// What the core leaves behind.
@@ -112,6 +114,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             journal_lost: false,
             decode_errors: 0,
             has_ended,
+            pulse: None,
         };
         (duty, StatusReader(reader))
     }
@@ -120,6 +123,11 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     pub fn ask_through(mut self, ring: Producer<Record>) -> Self {
         self.commands.questions = Some(ring);
         self
+    }
+
+    /// Beats for a guard, and obeys its fence.
+    pub fn set_pulse(&mut self, pulse: CorePulse) {
+        self.pulse = Some(pulse);
     }
 
     /// Takes one event from ring `idx`; returns whether there was one.
@@ -185,6 +193,9 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
 
     fn poll(&mut self, now: Nanos) -> usize {
         let mut work = 0;
+        if let Some(control) = self.pulse.as_mut().and_then(|pulse| pulse.poll(now)) {
+            self.give(&Event::Control(Meta { recv: now, ..Meta::default() }, control));
+        }
         for idx in 0..self.inputs.len() {
             for _ in 0..EVENTS_PER_POLL {
                 if !self.take_event(idx) {

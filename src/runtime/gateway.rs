@@ -13,6 +13,7 @@ use super::latency::{GatewayStamps, LatencyStages};
 use super::link::{LinkConfig, LinkNews, WsLink};
 use super::outlet::Outlet;
 use super::replay_feed::keep_error;
+use crate::guard::GatewayPulse;
 use crate::net::{CloseReason, Message};
 use crate::ring::{Consumer, Flag, Producer};
 use crate::types::{
@@ -103,6 +104,7 @@ pub struct GatewayDuty {
     first_errors: Vec<String>,
     /// Set while both connections are ready.
     ready: Flag,
+    pulse: Option<GatewayPulse>,
 }
 
 impl GatewayDuty {
@@ -132,8 +134,14 @@ impl GatewayDuty {
             offset_ns: 0,
             first_errors: Vec::with_capacity(8),
             ready,
+            pulse: None,
             config,
         }
+    }
+
+    /// Beats for a guard, and sends nothing new once it is fenced or its lease is over.
+    pub fn set_pulse(&mut self, pulse: GatewayPulse) {
+        self.pulse = Some(pulse);
     }
 
     /// The venue's time in milliseconds, as well as it is known.
@@ -288,6 +296,14 @@ impl GatewayDuty {
             return Ok(());
         }
         let time_ms = self.venue_ms(taken);
+        // After the request's time was taken: what passes here is older than any fence that comes after.
+        if let Some(pulse) = &self.pulse
+            && !matches!(command.kind, CommandKind::Cancel | CommandKind::CancelForeign | CommandKind::CancelAll)
+            && !pulse.may_send()
+        {
+            self.refuse(command, taken);
+            return Ok(());
+        }
         let Self { trade, encoder, clock, latency, .. } = self;
         let Some(conn) = trade.link.conn().filter(|_| trade.is_ready) else {
             self.refuse(command, taken);
@@ -350,6 +366,9 @@ impl Duty for GatewayDuty {
 
     fn poll(&mut self, now: Nanos) -> usize {
         let mut work = 0;
+        if let Some(pulse) = &mut self.pulse {
+            pulse.poll(now);
+        }
         // Commands first: an order that waits is a tick that ages.
         for _ in 0..COMMANDS_PER_POLL {
             let Some(record) = self.commands.pop() else { break };

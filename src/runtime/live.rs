@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock::{Clock, ClockProbe};
@@ -17,6 +18,7 @@ use super::thread::{Idle, RunningThread, ThreadPlan, start};
 use super::topology::{DutyKind, Topology};
 use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
+use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
 use crate::ring::{Flag, Producer, spsc};
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
@@ -47,6 +49,8 @@ pub struct LiveOptions {
     pub journal: Option<PathBuf>,
     /// Who answers the engine's questions; none: the engine's configuration must ask none.
     pub reconcile: Option<LiveReconcile>,
+    /// Where core and gateway beat for a guard, and on what terms they trade.
+    pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
 }
 
 /// What the reconciler of a live run needs.
@@ -126,7 +130,8 @@ impl Live {
         config: EngineConfig,
         strategy: S,
     ) -> Result<Self, LiveError> {
-        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal, reconcile } = options;
+        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal, reconcile, guard } =
+            options;
         let clock = Clock::new();
         let (from_feed, to_core_market) = {
             let (producer, consumer) = spsc(MARKET_RING_SLOTS);
@@ -171,8 +176,12 @@ impl Live {
             None => None,
         };
         let feed = LiveFeedDuty::new(feed, market_feed, &table, from_feed, clock.clone());
-        let gateway =
+        let mut gateway =
             GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
+        if let Some((beat, terms)) = guard {
+            core.set_pulse(CorePulse::new(beat.clone(), terms));
+            gateway.set_pulse(GatewayPulse::new(beat, terms));
+        }
         let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
             (DutyKind::Feed, Box::new(feed)),
             (DutyKind::Core, Box::new(core)),

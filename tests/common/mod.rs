@@ -56,6 +56,8 @@ impl Drop for Scratch {
 pub fn tercel<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tercel"));
     command.args(args);
+    // The number of the last run is remembered there, and not in the home of whoever tests.
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

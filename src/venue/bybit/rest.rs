@@ -285,6 +285,29 @@ impl RestClient {
         Ok(out)
     }
 
+    /// How many orders of the account are open, whoever placed them and whatever their instrument. An order whose state is
+    /// not known to be final counts.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn open_orders_count(&self, product: Product, settle_coin: &str, now_ms: u64) -> Result<usize, RestError> {
+        let scope = match product {
+            Product::Spot => String::new(),
+            _ => format!("&settleCoin={}", escape(settle_coin)),
+        };
+        let query = format!("category={}{scope}&openOnly=0&limit=50", product.name());
+        let mut count = 0;
+        self.pages("/v5/order/realtime", &query, Some(now_ms), |item| {
+            let is_final = matches!(
+                item["orderStatus"].as_str(),
+                Some("Filled" | "Cancelled" | "PartiallyFilledCanceled" | "Rejected" | "Deactivated")
+            );
+            count += usize::from(!is_final);
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
     /// One order of ours, open or lately closed: what became of a request without an answer. `None`: the venue does not
     /// know it. A closed order is lost from this list when the venue's server restarts, so ask soon.
     ///

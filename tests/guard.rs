@@ -1,0 +1,350 @@
+//! `tercel guard` with real processes: a run that is killed, stopped, asked to end or cut off, and what the venue holds after.
+
+mod common;
+
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::Scratch;
+use rustix::process::Signal;
+use serde_json::Value;
+use tercel::bench::kill_chain::{
+    ObservedVenue, Process, Proxy, Watching, command, engine_toml, start_engine, start_guard, write_key,
+};
+use tercel::guard::{GatewayPulse, Heartbeat, PulseTerms};
+use tercel::net::{WsLimits, WsUrl};
+use tercel::ring::{Flag, spsc};
+use tercel::runtime::{Clock, Dial, Duty, GatewayConfig, GatewayDuty, LinkConfig, clock_offset};
+use tercel::simex::SimexConfig;
+use tercel::types::{
+    ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, InstrumentTable, Level, Lots, Nanos, Op,
+    Record, RejectKind, Side, Ticks, TimeInForce,
+};
+use tercel::venue::bybit::{Secret, Signer};
+
+/// Far above what anything here takes, so that a slow machine is no failure.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A machine that compiles beside the tests holds processes up for tenths of a second.
+const STALE_MS: u64 = 1_000;
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_tercel"))
+}
+
+struct Rig {
+    dir: Scratch,
+    venue: ObservedVenue,
+}
+
+impl Rig {
+    fn new(name: &str) -> Self {
+        Self {
+            dir: Scratch::new(&format!("guard-{name}")),
+            venue: ObservedVenue::start(SimexConfig::default()).unwrap(),
+        }
+    }
+
+    fn page(&self) -> PathBuf {
+        self.dir.file("heartbeat")
+    }
+
+    /// Writes a configuration; `addr` is where the engine finds the venue.
+    fn config(&self, name: &str, addr: SocketAddr, watching: &Watching) -> PathBuf {
+        let file = self.dir.file(name);
+        std::fs::write(&file, engine_toml(addr, watching, STALE_MS, "lease = \"2s\"\n")).unwrap();
+        file
+    }
+
+    fn engine_config(&self) -> PathBuf {
+        self.config("engine.toml", self.venue.addr(), &Watching::File(self.page()))
+    }
+
+    fn engine(&self) -> Process {
+        start_engine(program(), &self.engine_config()).unwrap()
+    }
+
+    fn guard_args(&self) -> [String; 4] {
+        let config = self.config("guard.toml", self.venue.addr(), &Watching::None);
+        ["--config".into(), config.display().to_string(), "--heartbeat".into(), self.page().display().to_string()]
+    }
+
+    fn guard(&self) -> (Process, Events) {
+        let args = self.guard_args();
+        let (process, _, events) = start_guard(program(), &args.each_ref().map(String::as_str)).unwrap();
+        (process, Events(events))
+    }
+
+    fn trades(&mut self) {
+        self.venue.wait(LONG, |seen| seen.open > 0).expect("the engine trades");
+    }
+
+    /// Nothing is open; returns how often something was placed so far.
+    fn becomes_empty(&mut self) -> u64 {
+        self.venue.wait(LONG, |seen| seen.open == 0).expect("everything is cancelled").placed
+    }
+}
+
+/// The guard's events.
+struct Events(std::io::BufReader<std::process::ChildStdout>);
+
+impl Events {
+    /// Reads on to the event of this name.
+    fn until(&mut self, name: &str) -> Value {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert!(self.0.read_line(&mut line).unwrap() > 0, "the guard ended before `{name}`");
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// The names of all that is left.
+    fn rest(self) -> Vec<String> {
+        let lines = self.0.lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        lines.map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_killed_engine_leaves_nothing_open() {
+    let mut rig = Rig::new("killed");
+    let (mut guard, mut events) = rig.guard();
+    let engine = rig.engine();
+    rig.trades();
+    engine.signal(Signal::KILL);
+    assert_eq!(events.until("acting")["reason"], "died");
+    rig.becomes_empty();
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    assert_eq!(rig.venue.now().unwrap().open, 0);
+}
+
+#[test]
+fn a_stopped_engine_leaves_nothing_open_and_does_not_trade_when_it_wakes() {
+    let mut rig = Rig::new("stopped");
+    let (mut guard, mut events) = rig.guard();
+    let config = rig.engine_config();
+    let mut command = command(program());
+    let mut child = command.args(["run", "--config"]).arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = child.stderr.take().unwrap();
+    let mut engine = Process::from(child);
+    rig.trades();
+    engine.signal(Signal::STOP);
+    let reason = events.until("acting")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.ends_with("-hangs"), "{reason}");
+    rig.becomes_empty();
+    events.until("settled");
+    let placed = rig.venue.now().unwrap().placed;
+    engine.signal(Signal::CONT);
+    let status = engine.wait(LONG).expect("a fenced run ends");
+    assert_eq!(status.code(), Some(1));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut said, &mut text).unwrap();
+    assert!(text.contains("fenced"), "{text}");
+    let after = rig.venue.now().unwrap();
+    assert_eq!((after.open, after.placed), (0, placed), "it placed again after it was fenced");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+}
+
+#[test]
+fn an_engine_that_ends_in_order_is_left_alone_and_its_successor_is_watched() {
+    let mut rig = Rig::new("orderly");
+    let (mut guard, mut events) = rig.guard();
+    for _ in 0..2 {
+        let mut engine = rig.engine();
+        events.until("watching");
+        rig.trades();
+        // Runs are told apart by the second in which they began; two in one would use the same order names.
+        std::thread::sleep(Duration::from_millis(1_100));
+        engine.signal(Signal::TERM);
+        assert_eq!(engine.wait(LONG).and_then(|status| status.code()), Some(0));
+        events.until("stood-down");
+        rig.becomes_empty();
+    }
+    guard.signal(Signal::TERM);
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(0));
+    let rest = events.rest();
+    assert_eq!(rest, ["ended"], "it acted on nothing");
+}
+
+#[test]
+fn an_engine_without_its_network_is_cancelled_and_its_lease_runs_out() {
+    let mut rig = Rig::new("cut");
+    let key = rig.dir.file("key");
+    write_key(&key).unwrap();
+    let guard_config = rig.config("guard.toml", rig.venue.addr(), &Watching::None);
+    let (config, key_path) = (guard_config.display().to_string(), key.display().to_string());
+    let args = ["--config", &config, "--listen", "127.0.0.1:0", "--key-file", &key_path];
+    let (mut guard, addr, events) = start_guard(program(), &args).unwrap();
+    let mut events = Events(events);
+    let proxy = Proxy::start(rig.venue.addr(), addr.unwrap()).unwrap();
+    let config = rig.config("engine.toml", proxy.tcp(), &Watching::Network(proxy.udp(), key));
+    let mut child = command(program());
+    let mut child = child.args(["run", "--config"]).arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = child.stderr.take().unwrap();
+    let mut engine = Process::from(child);
+    rig.trades();
+    proxy.cut();
+    assert_eq!(events.until("acting")["reason"], "silent");
+    rig.becomes_empty();
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    // The guard is gone and so is the network: the engine ends by its own clock.
+    assert_eq!(engine.wait(LONG).expect("a run without a lease ends").code(), Some(1));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut said, &mut text).unwrap();
+    assert!(text.contains("lease ran out"), "{text}");
+    assert_eq!(rig.venue.now().unwrap().open, 0);
+}
+
+#[test]
+fn a_required_guard_that_dies_ends_the_run_in_order() {
+    let mut rig = Rig::new("required");
+    let (guard, mut events) = rig.guard();
+    let mut engine = rig.engine();
+    events.until("watching");
+    rig.trades();
+    guard.signal(Signal::KILL);
+    let status = engine.wait(LONG).expect("a run without its guard ends");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(rig.venue.now().unwrap().open, 0, "it cancelled for itself");
+}
+
+#[test]
+fn a_guard_that_is_started_anew_takes_over_a_living_engine_and_finds_a_dead_one() {
+    let mut rig = Rig::new("restarted");
+    let (mut guard, mut events) = rig.guard();
+    let config = rig.config("engine.toml", rig.venue.addr(), &Watching::File(rig.page()));
+    // This one trades on without a guard.
+    let text = std::fs::read_to_string(&config).unwrap().replace("require = true", "require = false");
+    std::fs::write(&config, text).unwrap();
+    let engine = start_engine(program(), &config).unwrap();
+    let first = events.until("watching")["incarnation"].clone();
+    rig.trades();
+    guard.signal(Signal::TERM);
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(0));
+    let (guard, mut events) = rig.guard();
+    assert_eq!(events.until("watching")["incarnation"], first);
+    drop(guard);
+    engine.signal(Signal::KILL);
+    let (mut guard, mut events) = rig.guard();
+    assert_eq!(events.until("acting")["incarnation"], first, "it died while nobody watched");
+    rig.becomes_empty();
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    // It was dealt with: the next guard waits.
+    let (mut guard, events) = rig.guard();
+    guard.signal(Signal::TERM);
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(0));
+    assert_eq!(events.rest(), ["ended"]);
+}
+
+#[test]
+fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
+    let simex = SimexConfig::default();
+    let account = simex.accounts[0].clone();
+    let table = InstrumentTable::new(simex.listings.iter().map(|listing| listing.spec).collect()).unwrap();
+    let mut venue = ObservedVenue::start(simex).unwrap();
+    let link = |path: &str| LinkConfig {
+        url: WsUrl::parse(&format!("ws://{}{path}", venue.addr())).unwrap(),
+        tls: None,
+        limits: WsLimits::default(),
+        dial: Dial::Socket,
+    };
+    let config = GatewayConfig {
+        trade: link("/v5/trade"),
+        private: link("/v5/private"),
+        api_key: account.api_key,
+        signer: Arc::new(Signer::new(&Secret::new(account.api_secret))),
+        run_id: 1,
+        recv_window_ms: 5_000,
+        clock_offset: clock_offset().1,
+        send_within_ns: u64::MAX,
+        fast_executions: false,
+        settle_coin: "USDT".to_owned(),
+    };
+    let (clock, ready) = (Clock::new(), Flag::new());
+    let (mut commands, to_gateway) = spsc(64);
+    let (from_gateway, mut events) = spsc(8192);
+    let mut gateway = GatewayDuty::new(config, &table, to_gateway, from_gateway, clock.clone(), ready.clone());
+    let beat = Arc::new(Heartbeat::register(None, 1, 5_000, 1).unwrap());
+    gateway.set_pulse(GatewayPulse::new(beat.clone(), PulseTerms::default()));
+    let mut poll_until = |venue: &mut ObservedVenue, what: &dyn Fn(&mut ObservedVenue) -> bool| {
+        let began = std::time::Instant::now();
+        while !what(venue) {
+            gateway.poll(clock.now());
+            assert!(began.elapsed() < LONG, "it should have come to it");
+        }
+    };
+    poll_until(&mut venue, &|_| ready.is_set());
+    let order = |kind, id, px| Command {
+        kind,
+        side: Side::Bid,
+        tif: TimeInForce::PostOnly,
+        reduce_only: false,
+        instrument: InstrumentId(0),
+        client_id: ClientOrderId(id),
+        request: 1,
+        px: Ticks::new(px),
+        qty: Lots::new(5),
+        at: Nanos::new(1),
+        stamps: CommandStamps::default(),
+    };
+    // Ten percent below the market.
+    let px = 540_000;
+    commands.push(order(CommandKind::New, 1, px).pack()).unwrap();
+    poll_until(&mut venue, &|venue| venue.now().is_some_and(|seen| seen.open == 1));
+    let placed = venue.now().unwrap().placed;
+    beat.fence_self();
+    while events.pop().is_some() {}
+    commands.push(order(CommandKind::New, 2, px).pack()).unwrap();
+    commands.push(order(CommandKind::Amend, 1, px + 10).pack()).unwrap();
+    commands.push(order(CommandKind::Cancel, 1, px).pack()).unwrap();
+    poll_until(&mut venue, &|venue| venue.now().is_some_and(|seen| seen.open == 0));
+    assert_eq!(venue.now().unwrap().placed, placed);
+    let mut refused = Vec::new();
+    let mut levels = vec![Level::default(); 16];
+    while let Some(record) = events.pop() {
+        if let Ok(Event::Reject(reject)) = Event::decode(&record, |_| Record::default(), &mut levels) {
+            refused.push((reject.op, reject.kind, reject.client_id.0));
+        }
+    }
+    assert_eq!(refused, [(Op::Create, RejectKind::NotSent, 2), (Op::Amend, RejectKind::NotSent, 1)]);
+}
+
+#[test]
+fn what_cannot_guard_says_so() {
+    let rig = Rig::new("usage");
+    let args = rig.guard_args();
+    let fails = |args: &[&str], key: Option<&str>, code: i32, word: &str| {
+        let mut command = command(program());
+        command.arg("guard").args(args).stderr(Stdio::piped());
+        match key {
+            Some(secret) => command.env("TERCEL_GUARD_API_SECRET", secret),
+            None => command.env_remove("TERCEL_GUARD_API_KEY"),
+        };
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(word), "{text}");
+        assert!(!text.contains("a wrong secret"), "{text}");
+    };
+    let args = args.each_ref().map(String::as_str);
+    fails(&args, None, 2, "TERCEL_GUARD_API_KEY");
+    fails(&args, Some("a wrong secret"), 1, "10004");
+    fails(&args[..2], Some("simulated-secret"), 2, "--heartbeat");
+    fails(&args[2..], Some("simulated-secret"), 2, "embedded");
+    let (_guard, _events) = rig.guard();
+    fails(&args, Some("simulated-secret"), 1, "--second");
+    let real = rig.dir.file("real.toml");
+    std::fs::write(&real, "[venue]\nenvironment = \"mainnet\"\n").unwrap();
+    let real = real.display().to_string();
+    fails(&["--config", &real, "--heartbeat", args[3]], Some("simulated-secret"), 2, "--live");
+}
