@@ -33,6 +33,13 @@ const TRADES_WITHIN: Duration = Duration::from_secs(30);
 /// Time in which everything must be gone where it is going to be.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
 
+/// The longest period of what is measured: a heartbeat through the network. The engine's shell looks every 10 ms for a
+/// signal and the guard every 5 ms.
+const PHASES: Duration = Duration::from_millis(50);
+
+/// Multiples of it, less their whole part, spread evenly however many there are.
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
 /// What is done to an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -258,8 +265,8 @@ fn one_round(options: &KillChainOptions, number: usize, damage: Damage, guarded:
     venue
         .wait(TRADES_WITHIN, |seen| seen.open >= 2)
         .ok_or_else(|| io::Error::other(format!("{damage:?}: the engine placed no orders")))?;
-    // At work, not in its first moment.
-    std::thread::sleep(Duration::from_millis(500));
+    // At work, not in its first moment; and in another phase of every loop each round, or all rounds would hit the same one.
+    std::thread::sleep(Duration::from_millis(500) + PHASES.mul_f64(number as f64 * GOLDEN % 1.0));
     let open_before = venue.now().map_or(0, |seen| seen.open);
     let began = Instant::now();
     match damage {

@@ -74,17 +74,20 @@ impl KillChainReport {
              - The venue is the simulated one, in the process that does the damage: one clock stamps both. It looks at its own \
              open orders after every round of its loop, about a millisecond apart when idle.\n\
              - Engine and guard are processes of their own on the same machine and talk to it over loopback without TLS: a real \
-             venue adds its round trip twice (the cancel-all, and nothing else before it: the connection is open).\n\
+             venue adds the way of the cancel-all to it, on a connection that is open.\n\
              - The guard's staleness is {} ms, its look every 5 ms. kill -9 is seen by a lock that the kernel lets go of, after \
              20 ms without a beat; SIGSTOP and a cut network only by staleness.\n\
              - For the cut, engine and guard are joined by UDP (a heartbeat every {} ms) and the lease is {} ms; the guard \
-             reaches the venue, the engine does not.\n\
+             reaches the venue, the engine does not. Staleness counts from the last heartbeat, which is older than the cut.\n\
+             - The damage falls into another phase of the 50 ms between heartbeats each round. {} rounds of each kind, in turns, \
+             none left out. Nothing was done to keep other work off the machine: see the load.\n\
              - The strategy quotes 1 % off the market, so that its orders end by cancelling and not by fills.\n\
              - Load average {} before, {} after; {} cores, {}, kernel {}, {} build, tercel {}.\n\n## Rounds\n\n\
              | damage | guard | open before | none after ms | open at the end |\n|---|---|---:|---:|---:|\n",
             self.stale_after_ms,
             self.lease_ms / 20,
             self.lease_ms,
+            self.of(Damage::Killed, true).len(),
             self.load_average[0],
             self.load_average[1],
             machine.cores,
