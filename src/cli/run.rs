@@ -40,7 +40,7 @@ const SETTLE_COIN: &str = "USDT";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Longest time to wait for open orders to be gone.
-const STOP_WITHIN: Duration = Duration::from_secs(30);
+const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Time in which the last fills and balances arrive after the last order is gone.
 const SETTLE_FOR: Duration = Duration::from_millis(300);

@@ -176,17 +176,14 @@ impl<L: RestLane> ReconcileDuty<L> {
         self.offset.venue_ms(now)
     }
 
-    fn take_questions(&mut self) -> usize {
-        let mut count = 0;
+    fn take_questions(&mut self) {
         while let Some(record) = self.questions.pop() {
-            count += 1;
             if let Some(command) = Command::unpack(&record)
                 && self.waiting.len() < QUESTIONS_MAX
             {
                 self.waiting.push_back(command);
             }
         }
-        count
     }
 
     fn begin_next(&mut self, now: Nanos) {
@@ -429,15 +426,16 @@ impl<L: RestLane> Duty for ReconcileDuty<L> {
         "reconcile"
     }
 
+    /// Returns 0 always: a thread that is told to stop polls on while there is work, and here each poll may wait for a venue
+    /// that does not answer.
     fn poll(&mut self, _now: Nanos) -> usize {
-        let mut work = self.take_questions();
+        self.take_questions();
         self.outlet.flush();
         if self.asked_at.is_some() {
             let now = self.clock.now();
             if let Some(answer) = self.lane.poll(now) {
                 let now = self.clock.now();
                 self.on_answer(answer, now);
-                work += 1;
             }
         }
         let now = self.clock.now();
@@ -450,10 +448,9 @@ impl<L: RestLane> Duty for ReconcileDuty<L> {
                 self.asked_at = Some(now);
                 self.report.requests += 1;
                 self.lane.submit(&request, self.venue_ms(now), now);
-                work += 1;
             }
         }
-        work
+        0
     }
 
     fn finish(self: Box<Self>) -> DutyReport {
