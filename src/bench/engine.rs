@@ -72,9 +72,12 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
     let live_options = LiveOptions {
         market_feed,
         feed: LiveFeedConfig {
-            link: link("/v5/public/linear", WsLimits::default())?,
-            subscribe: messages.into_iter().map(String::into_bytes).collect(),
-            resubscribe: Vec::new(),
+            silent_after_ns: 0,
+            ..LiveFeedConfig::new(
+                link("/v5/public/linear", WsLimits::default())?,
+                messages.into_iter().map(String::into_bytes).collect(),
+                Vec::new(),
+            )
         },
         gateway: GatewayConfig {
             trade: link("/v5/trade", order_limits)?,

@@ -20,7 +20,7 @@ use crate::config::{Config, Environment, ForeignOrders};
 use crate::engine::{CoreStatus, EngineConfig};
 use crate::net::{WsLimits, WsUrl, tls};
 use crate::runtime::{
-    Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveReconcile,
+    Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome, LiveReconcile,
     ReconcilerConfig, clock_offset,
 };
 use crate::simex::{Simex, SimexHandle};
@@ -331,6 +331,9 @@ fn trade(
         market_feed,
         feed: LiveFeedConfig {
             link: link(access, "/v5/public/linear", WsLimits::default())?,
+            connections: usize::from(config.venue.market_connections),
+            renew_every_ns: config.venue.renew_connections_every.0,
+            silent_after_ns: config.venue.stream_silent_after.0,
             subscribe: messages.into_iter().map(String::into_bytes).collect(),
             resubscribe,
         },
@@ -454,6 +457,7 @@ fn trade(
         outcome.gateway.sent,
         outcome.gateway.lost_links,
     );
+    print_connections(&outcome);
     for error in &first_errors {
         println!("  refused: {error}");
     }
@@ -474,6 +478,51 @@ fn trade(
         return Err(Failure::from(why));
     }
     Ok(if view.is_some() && summary.is_good() { Exit::Good } else { Exit::NotReconciled })
+}
+
+/// What the connections went through, as far as there is something to say.
+fn print_connections(outcome: &LiveOutcome) {
+    let feed = &outcome.feed;
+    let spoke = feed.race.iter().enumerate().filter_map(|(idx, count)| Some((idx, count.win_rate_bps()?, count)));
+    for (idx, bps, count) in spoke {
+        println!(
+            "  market connection {idx}: first with {} of {} messages ({}.{:02} %)",
+            count.first,
+            count.first + count.late,
+            bps / 100,
+            bps % 100
+        );
+    }
+    if feed.renewals + feed.lost_links + feed.silent_streams > 0 {
+        println!(
+            "  market connections: {} lost, {} renewed; {} silent books subscribed anew",
+            feed.lost_links, feed.renewals, feed.silent_streams
+        );
+    }
+    let Some(asked) = &outcome.reconcile else { return };
+    let account = &outcome.core.engine.account;
+    println!(
+        "account: {} of {} reconciliations whole, {} questions about single orders, {} requests ({} failed, {} limited); \
+         {} holds, {} silent private streams, {} executions and {} ends told by answers first, {} foreign orders cancelled",
+        account.passes_whole,
+        account.passes,
+        account.queries,
+        asked.requests,
+        asked.failures,
+        asked.limited,
+        account.holds,
+        account.silent_streams,
+        account.fills_by_query,
+        account.ends_by_query,
+        account.foreign_cancels,
+    );
+    if let Some((offset, uncertainty)) = asked.clock_offset {
+        println!(
+            "clock: the venue's is {:.3} ms ahead, give or take {:.3} ms",
+            offset as f64 / 1e6,
+            uncertainty as f64 / 1e6
+        );
+    }
 }
 
 /// Tells the engine to stop and waits until its orders are gone, and then for the last news.

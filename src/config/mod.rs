@@ -16,7 +16,7 @@ use value::{Ratio, StepText};
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Idle, SimLatency, Topology};
+use crate::runtime::{Idle, MARKET_CONNECTIONS_MAX, SimLatency, Topology};
 use crate::signal::SignalConfig;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
@@ -107,6 +107,12 @@ pub struct VenueConfig {
     pub book_depth: u16,
     /// How late a request may arrive at the venue, in milliseconds.
     pub recv_window_ms: u32,
+    /// Market data connections that race for the first copy of each message, 1 to 3.
+    pub market_connections: u8,
+    /// A market data connection of that age is replaced, its successor first; `0s`: never.
+    pub renew_connections_every: Duration,
+    /// A book of which nothing was heard for so long is subscribed anew; `0s`: never.
+    pub stream_silent_after: Duration,
 }
 
 impl Default for VenueConfig {
@@ -118,6 +124,9 @@ impl Default for VenueConfig {
             ca_file: None,
             book_depth: 50,
             recv_window_ms: 5_000,
+            market_connections: 1,
+            renew_connections_every: Duration(0),
+            stream_silent_after: Duration(10_000_000_000),
         }
     }
 }
@@ -588,6 +597,10 @@ impl Config {
         at_least_one("amend-per-s", u64::from(self.rates.amend_per_s))?;
         at_least_one("cancel-per-s", u64::from(self.rates.cancel_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
+        let (found, most) = (self.venue.market_connections, MARKET_CONNECTIONS_MAX);
+        if !(1..=most).contains(&usize::from(found)) {
+            return Err(format!("{}: found {found}, allowed are 1 to {most}", line_of("market-connections")));
+        }
         if self.orders.reconcile_every.0 < 1_000_000_000 {
             let found = self.orders.reconcile_every;
             return Err(format!("{}: found {found}, allowed are 1s and more", line_of("reconcile-every")));

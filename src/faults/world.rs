@@ -285,7 +285,12 @@ fn live_feed(table: &InstrumentTable, dialer: &MemoryDialer) -> LiveFeedConfig {
         resubscribe.push(ends.chain(bytes(subscribe(&book, Product::Linear))).collect());
     }
     let subscribe = bytes(subscribe(&topics, Product::Linear)).collect();
-    LiveFeedConfig { link: link("/v5/public/linear", dialer), subscribe, resubscribe }
+    // Two connections that race, renewed while they live: more of what can go wrong.
+    LiveFeedConfig {
+        connections: 2,
+        renew_every_ns: 40_000_000_000,
+        ..LiveFeedConfig::new(link("/v5/public/linear", dialer), subscribe, resubscribe)
+    }
 }
 
 /// The account that trades.

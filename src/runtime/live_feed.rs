@@ -1,6 +1,10 @@
 //! The feed of a live run: reads a venue's public stream, decodes and sequences it into the ring to the core.
 //!
-//! Thread: feed. Allocates: when it connects. Blocks: never; the only system calls are the socket's.
+//! Several connections may carry the same subscriptions: the first copy of each message counts, and one of them may be lost
+//! without a gap. A connection that has reached its age is renewed before it is given up (make before break). A stream that
+//! says nothing while its connection lives is subscribed anew.
+//!
+//! Thread: feed. Allocates: when it connects. Blocks: never; the only system calls are the sockets'.
 
 use super::clock::{Clock, stamp_between};
 use super::duty::{Duty, DutyReport};
@@ -10,32 +14,77 @@ use super::replay_feed::{FeedReport, keep_error};
 use crate::net::{CloseReason, Message};
 use crate::ring::Producer;
 use crate::types::{Event, InstrumentId, InstrumentTable, Link, LinkKind, Meta, Nanos, Record};
+use crate::venue::bybit::SOURCES_MAX;
 use crate::venue::{Arrival, EventSink, MarketFeed};
+
+/// Most connections at a time: one number is kept for the one that replaces another.
+pub const MARKET_CONNECTIONS_MAX: usize = SOURCES_MAX - 1;
+
+/// Time between two looks at what is silent or old.
+const WATCH_EVERY_NS: u64 = 500_000_000;
+
+/// A new connection has carried its streams for so long before the one that it replaces is given up.
+const OVERLAP_NS: u64 = 2_000_000_000;
 
 /// What a live feed connects to and asks for.
 pub struct LiveFeedConfig {
     /// The connection.
     pub link: LinkConfig,
+    /// How many connections race, 1 to [`MARKET_CONNECTIONS_MAX`].
+    pub connections: usize,
+    /// A connection of that age is replaced, in nanoseconds; 0: never.
+    pub renew_every_ns: u64,
+    /// A live book of which nothing was heard for so long is subscribed anew, in nanoseconds; 0: never. The venue repeats
+    /// the best level every three seconds.
+    pub silent_after_ns: u64,
     /// Subscription messages, to be sent when it opens.
     pub subscribe: Vec<Vec<u8>>,
     /// By instrument: messages that end and renew the subscription of its book.
     pub resubscribe: Vec<Vec<Vec<u8>>>,
 }
 
+impl LiveFeedConfig {
+    /// One connection, never renewed while it lives, and ten seconds of patience.
+    pub fn new(link: LinkConfig, subscribe: Vec<Vec<u8>>, resubscribe: Vec<Vec<Vec<u8>>>) -> Self {
+        Self { link, connections: 1, renew_every_ns: 0, silent_after_ns: 10_000_000_000, subscribe, resubscribe }
+    }
+
+    fn races(&self) -> bool {
+        self.connections > 1 || self.renew_every_ns > 0
+    }
+}
+
+/// One of the connections.
+struct Line {
+    link: WsLink,
+    source: u8,
+    opened_at: Nanos,
+    /// Whether it is to be given up as soon as its successor carries its streams.
+    is_retiring: bool,
+}
+
 /// See the module's documentation.
 pub struct LiveFeedDuty {
     config: LiveFeedConfig,
-    link: WsLink,
+    lines: Vec<Line>,
     feed: MarketFeed,
     outlet: MarketOutlet,
     clock: Clock,
     first_errors: Vec<String>,
     /// Books to be asked for again.
     resyncs: Vec<InstrumentId>,
+    watch_due: Nanos,
+    is_told_up: bool,
+    silent_streams: u64,
+    renewals: u64,
+    lost_links: u64,
 }
 
 impl LiveFeedDuty {
     /// Makes a feed that connects at its first poll.
+    ///
+    /// # Panics
+    /// If there is no connection, or more than [`MARKET_CONNECTIONS_MAX`].
     pub fn new(
         config: LiveFeedConfig,
         feed: MarketFeed,
@@ -43,28 +92,48 @@ impl LiveFeedDuty {
         ring: Producer<Record>,
         clock: Clock,
     ) -> Self {
+        assert!(
+            (1..=MARKET_CONNECTIONS_MAX).contains(&config.connections),
+            "{} market connections, allowed are 1 to {MARKET_CONNECTIONS_MAX}",
+            config.connections
+        );
+        let mut lines = Vec::with_capacity(SOURCES_MAX);
+        lines.extend((0..config.connections).map(|source| Line::new(&config, source as u8)));
         Self {
-            link: WsLink::new(config.link.clone()),
+            lines,
             config,
             feed,
             outlet: MarketOutlet::new(ring, table.len()),
             clock,
             first_errors: Vec::with_capacity(8),
             resyncs: Vec::with_capacity(table.len()),
+            watch_due: Nanos::ZERO,
+            is_told_up: false,
+            silent_streams: 0,
+            renewals: 0,
+            lost_links: 0,
         }
     }
 
     fn tell_link(&mut self, is_up: bool, now: Nanos) {
-        let meta = Meta { recv: now, ..Meta::default() };
-        self.outlet.event(&Event::Link(Link { meta, kind: LinkKind::Market, is_up }));
+        if std::mem::replace(&mut self.is_told_up, is_up) != is_up {
+            let meta = Meta { recv: now, ..Meta::default() };
+            self.outlet.event(&Event::Link(Link { meta, kind: LinkKind::Market, is_up }));
+        }
     }
 
-    fn lose(&mut self, reason: CloseReason, now: Nanos) {
-        self.link.close(reason, now);
+    fn lose(&mut self, idx: usize, reason: CloseReason, now: Nanos) {
+        self.lines[idx].link.close(reason, now);
         self.on_lost(now);
     }
 
+    #[cold]
     fn on_lost(&mut self, now: Nanos) {
+        self.lost_links += 1;
+        if self.lines.iter().any(|line| line.link.is_open()) {
+            // Another one carries the same streams, whole.
+            return;
+        }
         self.feed.on_disconnect(now, &mut self.outlet);
         self.tell_link(false, now);
         // The new connection subscribes everything anyway.
@@ -72,28 +141,34 @@ impl LiveFeedDuty {
         self.resyncs.clear();
     }
 
-    fn on_opened(&mut self, now: Nanos) {
-        let Some(conn) = self.link.conn() else { return };
-        for message in &self.config.subscribe {
+    #[cold]
+    fn on_opened(&mut self, idx: usize, now: Nanos) {
+        let Self { lines, config, .. } = self;
+        let line = &mut lines[idx];
+        line.opened_at = now;
+        let Some(conn) = line.link.conn() else { return };
+        for message in &config.subscribe {
             if conn.send_text(message).is_err() {
-                return self.lose(CloseReason::Local, now);
+                return self.lose(idx, CloseReason::Local, now);
             }
         }
         if let Err(error) = conn.flush() {
-            return self.lose(CloseReason::from(error), now);
+            return self.lose(idx, CloseReason::from(error), now);
         }
         self.tell_link(true, now);
     }
 
     /// Reads once and handles every whole message; returns how many there were.
     #[inline]
-    fn read(&mut self) -> Result<usize, CloseReason> {
-        let Self { link, feed, outlet, clock, first_errors, resyncs, .. } = self;
+    fn read(&mut self, idx: usize) -> Result<usize, CloseReason> {
+        let Self { lines, feed, outlet, clock, first_errors, resyncs, config, .. } = self;
+        let Line { link, source, .. } = &mut lines[idx];
         let Some(conn) = link.conn() else { return Ok(0) };
         if conn.fill().map_err(CloseReason::from)? == 0 {
             return Ok(0);
         }
         let recv = clock.now();
+        feed.set_source(config.races().then_some(*source));
         let mut count = 0;
         let mut must_flush = false;
         while let Some(message) = conn.next_message().map_err(CloseReason::from)? {
@@ -124,17 +199,70 @@ impl LiveFeedDuty {
         Ok(count)
     }
 
-    /// Asks again for books that lost their continuity.
+    /// Asks again for books that lost their continuity, on one connection: its snapshot suffices.
     #[cold]
     fn resync(&mut self, now: Nanos) {
+        let Some(idx) = self.lines.iter().position(|line| line.link.is_open()) else { return };
         while let Some(instrument) = self.resyncs.pop() {
             let Some(messages) = self.config.resubscribe.get(instrument.idx()) else { continue };
-            let Some(conn) = self.link.conn() else { return };
+            let Some(conn) = self.lines[idx].link.conn() else { return };
             let sent = messages.iter().all(|message| conn.send_text(message).is_ok());
             if !sent || conn.flush().is_err() {
-                return self.lose(CloseReason::Local, now);
+                return self.lose(idx, CloseReason::Local, now);
             }
         }
+    }
+
+    /// Looks for streams that are silent and connections that are old.
+    #[cold]
+    fn watch(&mut self, now: Nanos) {
+        self.watch_due = now.saturating_add(WATCH_EVERY_NS);
+        let silent_after_ns = self.config.silent_after_ns;
+        if silent_after_ns > 0 && self.is_told_up {
+            let before = Nanos::new(now.get().saturating_sub(silent_after_ns));
+            while let Some(instrument) = self.feed.take_silent(before, now) {
+                self.silent_streams += 1;
+                self.feed.invalidate(instrument, now, &mut self.outlet);
+            }
+            while let Some(instrument) = self.feed.take_resync() {
+                if self.resyncs.len() < self.resyncs.capacity() {
+                    self.resyncs.push(instrument);
+                }
+            }
+        }
+        if self.config.renew_every_ns > 0 {
+            self.renew(now);
+        }
+    }
+
+    /// Opens a successor for the oldest connection if that is old enough; gives it up once the successor carries its streams.
+    fn renew(&mut self, now: Nanos) {
+        if let Some(old) = self.lines.iter().position(|line| line.is_retiring) {
+            // The successor is the last one that was opened.
+            let is_carried = self.lines.last().is_some_and(|line| {
+                !line.is_retiring && line.link.is_open() && now.saturating_since(line.opened_at) >= OVERLAP_NS
+            });
+            if is_carried {
+                let mut line = self.lines.remove(old);
+                line.link.close(CloseReason::Local, now);
+                self.renewals += 1;
+            }
+            return;
+        }
+        let every_ns = self.config.renew_every_ns;
+        let oldest = self.lines.iter_mut().filter(|line| line.link.is_open()).min_by_key(|line| line.opened_at);
+        let Some(oldest) = oldest.filter(|line| now.saturating_since(line.opened_at) >= every_ns) else { return };
+        oldest.is_retiring = true;
+        let taken = |source: &u8| self.lines.iter().any(|line| line.source == *source);
+        if let Some(source) = (0..SOURCES_MAX as u8).find(|source| !taken(source)) {
+            self.lines.push(Line::new(&self.config, source));
+        }
+    }
+}
+
+impl Line {
+    fn new(config: &LiveFeedConfig, source: u8) -> Self {
+        Self { link: WsLink::new(config.link.clone()), source, opened_at: Nanos::ZERO, is_retiring: false }
     }
 }
 
@@ -148,22 +276,29 @@ impl Duty for LiveFeedDuty {
     }
 
     fn poll(&mut self, now: Nanos) -> usize {
-        match self.link.poll(now) {
-            LinkNews::None => {}
-            LinkNews::Opened => self.on_opened(now),
-            LinkNews::Lost => self.on_lost(now),
+        let mut work = 0;
+        for idx in 0..self.lines.len() {
+            match self.lines[idx].link.poll(now) {
+                LinkNews::None => {}
+                LinkNews::Opened => self.on_opened(idx, now),
+                LinkNews::Lost => self.on_lost(now),
+            }
+            match self.read(idx) {
+                Ok(count) => work += count,
+                Err(reason) => {
+                    self.lose(idx, reason, now);
+                    work += 1;
+                }
+            }
         }
         self.outlet.recover(&mut self.feed, now);
         if !self.resyncs.is_empty() {
             self.resync(now);
         }
-        match self.read() {
-            Ok(count) => count,
-            Err(reason) => {
-                self.lose(reason, now);
-                1
-            }
+        if now >= self.watch_due {
+            self.watch(now);
         }
+        work
     }
 
     fn is_finished(&self) -> bool {
@@ -171,11 +306,18 @@ impl Duty for LiveFeedDuty {
     }
 
     fn finish(mut self: Box<Self>) -> DutyReport {
-        self.link.close(CloseReason::Local, Nanos::ZERO);
+        for line in &mut self.lines {
+            line.link.close(CloseReason::Local, Nanos::ZERO);
+        }
+        let race = if self.config.races() { self.feed.race_counts().to_vec() } else { Vec::new() };
         DutyReport::Feed(Box::new(FeedReport {
             counters: *self.feed.counters(),
             ring_full: self.outlet.lost_count(),
             first_errors: self.first_errors,
+            race,
+            silent_streams: self.silent_streams,
+            renewals: self.renewals,
+            lost_links: self.lost_links,
         }))
     }
 }

@@ -33,7 +33,7 @@ pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport};
 pub use latency::{GatewayStamps, LatencyStages, LatencySummary, Percentiles, histogram};
 pub use link::{Dial, LinkConfig, LinkNews, WsLink};
 pub use live::{Live, LiveError, LiveOptions, LiveOutcome, LiveReconcile};
-pub use live_feed::{LiveFeedConfig, LiveFeedDuty};
+pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 pub use recorder::{RecorderDuty, RecorderReport};
 pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};

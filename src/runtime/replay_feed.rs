@@ -7,6 +7,7 @@ use super::outlet::Outlet;
 use crate::journal::Capture;
 use crate::ring::Producer;
 use crate::types::{Control, Event, InstrumentTable, Meta, Nanos, Record, VenueId};
+use crate::venue::bybit::RaceCount;
 use crate::venue::{Arrival, EventSink, FeedCounters, MarketFeed};
 
 /// Messages decoded in one poll.
@@ -25,6 +26,14 @@ pub struct FeedReport {
     pub ring_full: u64,
     /// The first refused messages, for people: what was wrong, and the beginning of the message.
     pub first_errors: Vec<String>,
+    /// What each of several connections brought first and late; empty where there was one.
+    pub race: Vec<RaceCount>,
+    /// Books that were subscribed anew because nothing was heard of them.
+    pub silent_streams: u64,
+    /// Connections that were replaced for their age.
+    pub renewals: u64,
+    /// Connections that were lost.
+    pub lost_links: u64,
 }
 
 /// Refused messages that are kept for the report.
@@ -114,6 +123,10 @@ impl Duty for ReplayFeedDuty {
             counters: *self.feed.counters(),
             ring_full: 0,
             first_errors: self.first_errors,
+            race: Vec::new(),
+            silent_streams: 0,
+            renewals: 0,
+            lost_links: 0,
         }))
     }
 }

@@ -150,6 +150,32 @@ impl MarketFeed {
         }
     }
 
+    /// Says which of several connections with the same streams the next messages come from; `None`: there is only one.
+    /// Venues without a rule for it take everything from the first.
+    #[inline]
+    pub fn set_source(&mut self, source: Option<u8>) {
+        if let Self::Bybit(feed) = self {
+            feed.set_source(source);
+        }
+    }
+
+    /// What each of several connections brought; empty where they cannot race.
+    pub fn race_counts(&self) -> &[bybit::RaceCount] {
+        match self {
+            Self::Bybit(feed) => feed.race_counts(),
+            Self::Binance(_) => &[],
+        }
+    }
+
+    /// The first instrument with a live book of which nothing was heard since `before`. It counts as heard now. Only for
+    /// venues that repeat what has not changed (Bybit: the best level every three seconds).
+    pub fn take_silent(&mut self, before: Nanos, now: Nanos) -> Option<InstrumentId> {
+        match self {
+            Self::Bybit(feed) => feed.take_silent(before, now),
+            Self::Binance(_) => None,
+        }
+    }
+
     /// What became of the messages so far.
     pub fn counters(&self) -> &FeedCounters {
         match self {

@@ -6,6 +6,7 @@
 //! book as it was; the next delta of that topic then is a gap by itself, so nothing has to remember the error.
 
 use super::market::{BookMessage, Decoder, Message, TickerMessage};
+use super::race::{Race, RaceCount, Series};
 use crate::types::{
     Book, BookKind, BookState, BookStatus, Event, InstrumentId, InstrumentTable, Level, Lots, Meta, Money, Nanos, Rate,
     Ticker, Ticks, Top, TopCheck, Trade,
@@ -19,6 +20,7 @@ pub struct MarketFeed {
     counters: FeedCounters,
     /// How many states have `needs_resync`.
     resyncs_wanted: usize,
+    race: Race,
 }
 
 /// What is remembered of one instrument.
@@ -33,6 +35,12 @@ struct State {
     /// Whether the book has been live before: live again is a resync.
     was_live: bool,
     update_id: u64,
+    cross_seq: u64,
+    tops: Series,
+    trades: Series,
+    tickers: Series,
+    /// When the last message of it came.
+    heard_at: Nanos,
     ticker: TickerState,
 }
 
@@ -58,11 +66,16 @@ impl MarketFeed {
             needs_resync: false,
             was_live: false,
             update_id: 0,
+            cross_seq: 0,
+            tops: Series::default(),
+            trades: Series::default(),
+            tickers: Series::default(),
+            heard_at: Nanos::ZERO,
             ticker: TickerState::default(),
         };
         let decoder = Decoder::new(table);
         let states = vec![state; decoder.symbols().len()].into_boxed_slice();
-        Self { decoder, states, counters: FeedCounters::default(), resyncs_wanted: 0 }
+        Self { decoder, states, counters: FeedCounters::default(), resyncs_wanted: 0, race: Race::default() }
     }
 
     /// Says which depth is `instrument`'s book; `None` learns it: the deepest of which a snapshot is seen.
@@ -71,6 +84,26 @@ impl MarketFeed {
             state.is_depth_given = depth.is_some();
             state.depth = depth.unwrap_or(0);
         }
+    }
+
+    /// Says which of several connections with the same streams the next messages come from, below
+    /// [`SOURCES_MAX`](super::SOURCES_MAX); `None`: there is only one.
+    #[inline]
+    pub fn set_source(&mut self, source: Option<u8>) {
+        self.race.source = source;
+    }
+
+    /// What each connection brought.
+    pub fn race_counts(&self) -> &[RaceCount] {
+        &self.race.counts
+    }
+
+    /// The first instrument of which nothing was heard since `before`, and that is live. It counts as heard now.
+    pub fn take_silent(&mut self, before: Nanos, now: Nanos) -> Option<InstrumentId> {
+        let is_silent = |state: &State| state.book == BookState::Live && state.heard_at < before;
+        let idx = self.states.iter().position(is_silent)?;
+        self.states.get_mut(idx)?.heard_at = now;
+        Some(InstrumentId(idx as u16))
     }
 
     /// What became of the messages so far.
@@ -115,8 +148,12 @@ impl MarketFeed {
             Message::Book(book) => self.on_book(book, meta, sink),
             Message::Trades { instrument, off_book } => {
                 self.counters.off_book_trades += off_book;
-                self.counters.trades += self.decoder.parts.trades.len() as u64;
+                let Some(state) = self.states.get_mut(instrument.idx()) else { return FrameKind::UnknownSymbol };
                 for trade in &self.decoder.parts.trades {
+                    if !self.race.note(state.trades.admits(trade.seq, &self.race)) {
+                        continue;
+                    }
+                    self.counters.trades += 1;
                     let meta = Meta { instrument: *instrument, venue_ts: trade.venue_ts, seq: trade.seq, ..meta };
                     sink.event(&Event::Trade(Trade { meta, taker: trade.taker, px: trade.px, qty: trade.qty }));
                 }
@@ -132,6 +169,7 @@ impl MarketFeed {
     #[inline]
     fn on_book(&mut self, message: &BookMessage, meta: Meta, sink: &mut impl EventSink) -> FrameKind {
         let Some(state) = self.states.get_mut(message.instrument.idx()) else { return FrameKind::UnknownSymbol };
+        state.heard_at = meta.recv;
         // A restarted service numbers from 1, whatever type it states.
         let is_snapshot = message.is_snapshot || message.update_id == 1;
         let meta = Meta { instrument: message.instrument, venue_ts: message.venue_ts, seq: message.update_id, ..meta };
@@ -141,6 +179,9 @@ impl MarketFeed {
             if is_deeper && (is_snapshot || state.depth == 0) {
                 state.depth = message.depth;
             } else if message.depth == 1 {
+                if !self.race.note(state.tops.admits(message.cross_seq, &self.race)) {
+                    return FrameKind::Top;
+                }
                 let meta = Meta { seq: message.cross_seq, ..meta };
                 let (bid, ask) = (bids.first().copied(), asks.first().copied());
                 sink.event(&Event::Top(Top { meta, check: TopCheck::SameSeq, bid, ask }));
@@ -149,12 +190,20 @@ impl MarketFeed {
                 return FrameKind::Ignored(Ignored::OtherBook);
             }
         }
+        // Another connection's first snapshot may show what has long been followed by newer updates.
+        let is_raced_snapshot = is_snapshot && self.race.source.is_some() && state.book == BookState::Live;
+        if is_raced_snapshot && message.update_id != 1 && message.cross_seq <= state.cross_seq {
+            self.race.note(false);
+            self.counters.old_updates += 1;
+            return FrameKind::Book;
+        }
         let next = state.update_id.wrapping_add(1);
         if !is_snapshot && (state.book != BookState::Live || message.update_id != next) {
             self.on_unlinked(message, meta, sink);
             return FrameKind::Book;
         }
-        state.update_id = message.update_id;
+        self.race.note(true);
+        (state.update_id, state.cross_seq) = (message.update_id, message.cross_seq);
         let kind = if is_snapshot { BookKind::Snapshot } else { BookKind::Delta };
         sink.event(&Event::Book(Book { meta, kind, cross_seq: message.cross_seq, bids, asks }));
         if state.book != BookState::Live {
@@ -175,7 +224,10 @@ impl MarketFeed {
     fn on_unlinked(&mut self, message: &BookMessage, meta: Meta, sink: &mut impl EventSink) {
         let Some(state) = self.states.get_mut(message.instrument.idx()) else { return };
         match state.book {
-            BookState::Live if message.update_id <= state.update_id => self.counters.old_updates += 1,
+            BookState::Live if message.update_id <= state.update_id => {
+                self.race.note(false);
+                self.counters.old_updates += 1;
+            }
             BookState::Live => {
                 self.counters.gaps += 1;
                 self.distrust(message.instrument, BookState::Stale, meta, sink);
@@ -200,6 +252,9 @@ impl MarketFeed {
     #[inline]
     fn on_ticker(&mut self, message: &TickerMessage, meta: Meta, sink: &mut impl EventSink) -> FrameKind {
         let Some(state) = self.states.get_mut(message.instrument.idx()) else { return FrameKind::UnknownSymbol };
+        if !self.race.note(state.tickers.admits(message.cross_seq, &self.race)) {
+            return FrameKind::Ticker;
+        }
         let known = &mut state.ticker;
         if message.is_snapshot {
             *known = TickerState::default();
@@ -249,6 +304,7 @@ impl MarketFeed {
     /// asked for.
     pub fn on_disconnect(&mut self, recv: Nanos, sink: &mut impl EventSink) {
         for (idx, state) in self.states.iter_mut().enumerate() {
+            (state.tops, state.trades, state.tickers) = Default::default();
             state.needs_resync = false;
             if state.book == BookState::Live {
                 state.book = BookState::Stale;
