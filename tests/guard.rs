@@ -257,6 +257,7 @@ fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
         tls: None,
         limits: WsLimits::default(),
         dial: Dial::Socket,
+        ban_pause_ns: 0,
     };
     let config = GatewayConfig {
         trade: link("/v5/trade"),

@@ -8,7 +8,9 @@ use super::{BenchError, BenchOptions};
 use crate::engine::EngineConfig;
 use crate::net::{WsLimits, WsUrl};
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, clock_offset};
+use crate::runtime::{
+    BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, clock_offset,
+};
 use crate::types::{Balance, Control, Event, Meta, Money, Product, Rate, VenueId};
 use crate::venue::bybit::encode::subscribe;
 use crate::venue::bybit::{Secret, Signer};
@@ -45,7 +47,12 @@ pub fn engine_config() -> EngineConfig {
             day_loss_max: plenty,
             drawdown_max: plenty,
         },
-        rates: RateLimits { create_per_s: 30_000_000, amend_per_s: 30_000_000, cancel_per_s: 30_000_000 },
+        rates: RateLimits {
+            create_per_s: 30_000_000,
+            amend_per_s: 30_000_000,
+            cancel_per_s: 30_000_000,
+            address_per_s: 30_000_000,
+        },
         ..EngineConfig::default()
     }
 }
@@ -60,7 +67,7 @@ pub(super) fn balance(meta: Meta) -> Balance {
 pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchError> {
     let link = |path: &str, limits| -> Result<LinkConfig, BenchError> {
         let url = WsUrl::parse(&format!("ws://{addr}{path}")).map_err(std::io::Error::other)?;
-        Ok(LinkConfig { url, tls: None, limits, dial: Dial::Socket })
+        Ok(LinkConfig { url, tls: None, limits, dial: Dial::Socket, ban_pause_ns: BAN_PAUSE_NS })
     };
     let traffic = &options.traffic;
     let table = traffic.table().clone();

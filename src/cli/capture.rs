@@ -13,7 +13,7 @@ use super::{Exit, Failure, Outcome};
 use crate::config::{Config, Environment};
 use crate::journal::{CaptureMeta, CaptureWriter, ClockKind, InstrumentMeta, meta_path};
 use crate::net::{CloseReason, Message, WsLimits, WsUrl};
-use crate::runtime::{Clock, Dial, LinkConfig, LinkNews, WsLink};
+use crate::runtime::{BAN_PAUSE_NS, Clock, Dial, LinkConfig, LinkNews, WsLink};
 use crate::simex::Simex;
 use crate::types::{InstrumentSpec, Product};
 use crate::venue::bybit::encode::{market_topics, subscribe};
@@ -81,7 +81,13 @@ fn record(args: &CaptureArgs, config: &Config, address: Address, signals: &StopS
     let mut writer = CaptureWriter::create(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let url = format!("{ws}/v5/public/linear");
     let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    let mut link = WsLink::new(LinkConfig { url, tls, limits: WsLimits::default(), dial: Dial::Socket });
+    let mut link = WsLink::new(LinkConfig {
+        url,
+        tls,
+        limits: WsLimits::default(),
+        dial: Dial::Socket,
+        ban_pause_ns: BAN_PAUSE_NS,
+    });
     let clock = Clock::new();
     let started = Instant::now();
     let limit = args.run_for.map(|d| Duration::from_nanos(d.0));

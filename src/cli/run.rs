@@ -20,8 +20,8 @@ use crate::config::{Config, Environment, ForeignOrders};
 use crate::engine::{CoreStatus, EngineConfig};
 use crate::net::{WsLimits, WsUrl, tls};
 use crate::runtime::{
-    Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome, LiveReconcile,
-    ReconcilerConfig, clock_offset,
+    BAN_PAUSE_NS, Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome,
+    LiveReconcile, ReconcilerConfig, clock_offset,
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos, Product, VenueId};
@@ -204,7 +204,7 @@ pub fn address(config: &Config) -> Result<Address, Failure> {
 fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
     let url = format!("{}{path}", access.address.ws);
     let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits, dial: Dial::Socket })
+    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits, dial: Dial::Socket, ban_pause_ns: BAN_PAUSE_NS })
 }
 
 /// What the venue says before the engine starts.

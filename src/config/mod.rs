@@ -311,13 +311,20 @@ table! {
         amend_per_s: u32,
         /// Cancellations.
         cancel_per_s: u32,
+        /// Requests of all kinds of this address.
+        address_per_s: u32,
     }
 }
 
 impl Default for RatesTable {
     fn default() -> Self {
         let d = RateLimits::default();
-        Self { create_per_s: d.create_per_s, amend_per_s: d.amend_per_s, cancel_per_s: d.cancel_per_s }
+        Self {
+            create_per_s: d.create_per_s,
+            amend_per_s: d.amend_per_s,
+            cancel_per_s: d.cancel_per_s,
+            address_per_s: d.address_per_s,
+        }
     }
 }
 
@@ -596,6 +603,7 @@ impl Config {
         at_least_one("create-per-s", u64::from(self.rates.create_per_s))?;
         at_least_one("amend-per-s", u64::from(self.rates.amend_per_s))?;
         at_least_one("cancel-per-s", u64::from(self.rates.cancel_per_s))?;
+        at_least_one("address-per-s", u64::from(self.rates.address_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
         let (found, most) = (self.venue.market_connections, MARKET_CONNECTIONS_MAX);
         if !(1..=most).contains(&usize::from(found)) {
@@ -689,6 +697,7 @@ impl Config {
                 create_per_s: self.rates.create_per_s,
                 amend_per_s: self.rates.amend_per_s,
                 cancel_per_s: self.rates.cancel_per_s,
+                address_per_s: self.rates.address_per_s,
             },
             signals: SignalConfig {
                 variance_tau_ns: self.signals.variance_memory.0,

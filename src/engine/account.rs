@@ -10,6 +10,7 @@
 
 use super::{Engine, Mode, Probe};
 use crate::order::{Estimate, LifeRules, News, Order, OrderState, Told};
+use crate::risk::Spend;
 use crate::strategy::Strategy;
 use crate::types::{
     Absent, ClientOrderId, Command, CommandKind, CommandSink, Fill, InstrumentId, Link, LinkKind, Lots, Nanos,
@@ -352,12 +353,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Foreign::Adopt if !is_ours => self.adopt_order(update),
             Foreign::Leave if !is_ours => {}
             _ => {
-                if self.account.has_order_entry() && self.budget.cancel.try_take(self.now) {
+                if self.account.has_order_entry() && self.budget.try_take(Spend::Cancel, self.now) {
                     let command = Command::cancel_foreign(instrument, update.side, update.venue_order_id, self.now);
                     if self.send(command, out) {
                         self.account.counts.foreign_cancels += 1;
                     } else {
-                        self.budget.cancel.give_back();
+                        self.budget.give_back(Spend::Cancel);
                     }
                 }
             }

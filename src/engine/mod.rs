@@ -27,12 +27,12 @@ use instrument::Instrument;
 
 use crate::book::Touch;
 use crate::order::{Estimates, ExecIds, News, Order, OrderState, OrderTable};
-use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits};
+use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits, Spend};
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
     Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, Reject, RejectKind, Side, Ticker, Top, Trade,
+    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -300,12 +300,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     fn on_ack(&mut self, ack: &Ack, out: &mut impl CommandSink) {
         if ack.limit_left != u32::MAX {
-            let bucket = match ack.op {
-                crate::types::Op::Create => &mut self.budget.create,
-                crate::types::Op::Amend => &mut self.budget.amend,
-                _ => &mut self.budget.cancel,
+            let spend = match ack.op {
+                Op::Create => Spend::Create,
+                Op::Amend => Spend::Amend,
+                Op::Cancel | Op::CancelAll => Spend::Cancel,
             };
-            bucket.at_most(ack.limit_left, self.now);
+            self.budget.at_most(spend, ack.limit_left, self.now);
         }
         self.change_order(ack.client_id, &News::Ack(ack.op, ack.request), out);
     }
@@ -314,11 +314,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if reject.kind == RejectKind::Clock {
             self.reconcile_soon();
         }
-        if reject.kind == RejectKind::RateLimited {
-            // The venue's window is full: nothing of any kind for a token's time.
-            for bucket in [&mut self.budget.create, &mut self.budget.amend, &mut self.budget.cancel] {
-                bucket.at_most(0, self.now);
-            }
+        if matches!(reject.kind, RejectKind::RateLimited | RejectKind::Busy) {
+            self.budget.slow_down(self.now);
         }
         self.change_order(reject.client_id, &News::Reject(reject.op, reject.request, reject.kind), out);
     }

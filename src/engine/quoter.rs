@@ -4,7 +4,7 @@
 
 use super::{Engine, Probe};
 use crate::order::{News, Order, OrderState};
-use crate::risk::{Refusal, Request, Risk};
+use crate::risk::{Refusal, Request, Risk, Spend};
 use crate::strategy::{Strategy, Take};
 use crate::types::{
     BookState, ClientOrderId, Command, CommandKind, CommandSink, InstrumentId, Lots, Side, Ticks, TimeInForce,
@@ -103,7 +103,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.risk.is_trading() {
             return true;
         }
-        if !self.budget.create.try_take(self.now) {
+        if !self.budget.try_take(Spend::Create, self.now) {
             return false;
         }
         match self.place(id, side, px, qty, TimeInForce::PostOnly, false, out) {
@@ -114,7 +114,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 true
             }
             Err(refusal) => {
-                self.budget.create.give_back();
+                self.budget.give_back(Spend::Create);
                 // These pass by themselves; the others need another wish.
                 !matches!(refusal, Refusal::SelfTrade | Refusal::Duplicate | Refusal::Gateway | Refusal::OrderTable)
             }
@@ -123,13 +123,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// Takes the touch with an order that fills at once or not at all.
     pub(super) fn take(&mut self, id: InstrumentId, take: &Take, out: &mut impl CommandSink) {
-        if !self.budget.create.try_take(self.now) {
+        if !self.budget.try_take(Spend::Create, self.now) {
             self.risk.refuse(Refusal::OrderRate);
             return;
         }
         let tif = TimeInForce::ImmediateOrCancel;
         if self.place(id, take.side, take.px, take.qty, tif, take.reduce_only, out).is_err() {
-            self.budget.create.give_back();
+            self.budget.give_back(Spend::Create);
         }
     }
 
@@ -181,14 +181,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.risk.is_trading() {
             return true;
         }
-        if !self.budget.amend.try_take(self.now) {
+        if !self.budget.try_take(Spend::Amend, self.now) {
             return false;
         }
         self.recount(id);
         let leaves = qty.saturating_sub(order.filled);
         let Some(request) = self.request(id, side, px, leaves, order.leaves_max()) else { return true };
         if let Some(refusal) = self.risk.verdict(&request) {
-            self.budget.amend.give_back();
+            self.budget.give_back(Spend::Amend);
             self.risk.refuse(refusal);
             if matches!(refusal, Refusal::SelfTrade) {
                 return false;
@@ -198,7 +198,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         let command = self.command(CommandKind::Amend, id, side, client_id, px, qty);
         if !self.send(Command { request: order.request.wrapping_add(1), ..command }, out) {
-            self.budget.amend.give_back();
+            self.budget.give_back(Spend::Amend);
             self.risk.refuse(Refusal::Gateway);
             return false;
         }
@@ -213,7 +213,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// Asks for the end of an order; returns whether the request has left.
     fn cancel(&mut self, client_id: ClientOrderId, out: &mut impl CommandSink) -> bool {
         let Some(&order) = self.orders.get(client_id) else { return true };
-        if !self.account.has_order_entry() || !self.budget.cancel.try_take(self.now) {
+        // What must go because trading stops or is held may spend the reserve.
+        let spend = if self.risk.is_trading() { Spend::Cancel } else { Spend::UrgentCancel };
+        if !self.account.has_order_entry() || !self.budget.try_take(spend, self.now) {
             return false;
         }
         let (instrument, side) = (order.instrument, order.side);
@@ -224,7 +226,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             self.command(CommandKind::Cancel, instrument, side, client_id, order.px, order.qty)
         };
         if !self.send(Command { request: order.request.wrapping_add(1), ..command }, out) {
-            self.budget.cancel.give_back();
+            self.budget.give_back(spend);
             return false;
         }
         let rules = self.config.reconcile.rules;

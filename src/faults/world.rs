@@ -271,7 +271,7 @@ fn engine_config() -> EngineConfig {
 fn link(path: &str, dialer: &MemoryDialer) -> LinkConfig {
     let url = WsUrl { tls: false, host: "simulated".to_owned(), port: 80, target: path.to_owned() };
     let limits = WsLimits { recv_bytes: 1 << 17, send_bytes: 1 << 15, message_bytes_max: 1 << 16 };
-    LinkConfig { url, tls: None, limits, dial: Dial::Memory(dialer.clone()) }
+    LinkConfig { url, tls: None, limits, dial: Dial::Memory(dialer.clone()), ban_pause_ns: BAN_PAUSE_NS }
 }
 
 fn live_feed(table: &InstrumentTable, dialer: &MemoryDialer) -> LiveFeedConfig {

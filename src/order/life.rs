@@ -268,7 +268,7 @@ impl Order {
 
     fn on_reject(&mut self, op: Op, request: u16, kind: RejectKind, at: Nanos, rules: &LifeRules) -> Transition {
         let is_last = request == self.request;
-        if is_last && kind != RejectKind::Unknown {
+        if is_last && !matches!(kind, RejectKind::Unknown | RejectKind::Busy) {
             self.decided_at = self.decided_at.min(at.saturating_add(rules.answer_lag_ns));
         }
         match op {

@@ -149,9 +149,9 @@ pub(super) const fn transition(state: OrderState, input: Input) -> Transition {
         }
         // Already final at the venue: the order stream tells how; until then nothing is assumed.
         (_, Input::Reject(Op::Amend | Op::Cancel, R::Gone)) => To(S::Unknown),
-        (S::PendingNew, Input::Reject(Op::Create, R::Gone | R::Unknown)) => To(S::Unknown),
-        (S::PendingAmend, Input::Reject(Op::Amend, R::Unknown)) => To(S::Unknown),
-        (S::PendingCancel, Input::Reject(Op::Cancel, R::Unknown)) => To(S::Unknown),
+        (S::PendingNew, Input::Reject(Op::Create, R::Gone | R::Unknown | R::Busy)) => To(S::Unknown),
+        (S::PendingAmend, Input::Reject(Op::Amend, R::Unknown | R::Busy)) => To(S::Unknown),
+        (S::PendingCancel, Input::Reject(Op::Cancel, R::Unknown | R::Busy)) => To(S::Unknown),
         // Answers to requests that are no longer under way.
         (_, Input::Reject(..)) => Stay,
 

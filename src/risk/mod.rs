@@ -6,7 +6,7 @@
 
 mod rate;
 
-pub use rate::{RateBudget, RateLimits, TokenBucket};
+pub use rate::{RateBudget, RateLimits, Spend, TokenBucket};
 
 use crate::book::Touch;
 use crate::types::{InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks};

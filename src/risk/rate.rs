@@ -40,6 +40,13 @@ impl TokenBucket {
         }
     }
 
+    /// Whether a token is there beside `reserve_ns` worth of refill.
+    #[inline]
+    fn has(&mut self, reserve_ns: u64, now: Nanos) -> bool {
+        self.refill(now);
+        self.filled_ns >= self.token_ns.saturating_add(reserve_ns)
+    }
+
     /// Gives a token back that was not used.
     #[inline]
     pub fn give_back(&mut self) {
@@ -54,33 +61,65 @@ impl TokenBucket {
     }
 }
 
-/// Requests per second that the venue allows, by kind.
+/// Requests per second that the venue allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// New orders per second.
+    /// New orders of the account.
     pub create_per_s: u32,
-    /// Amendments per second.
+    /// Amendments of the account.
     pub amend_per_s: u32,
-    /// Cancellations per second.
+    /// Cancellations of the account.
     pub cancel_per_s: u32,
+    /// Requests of all kinds of this connection and address.
+    pub address_per_s: u32,
 }
 
 impl Default for RateLimits {
-    /// Bybit's default for linear contracts: ten a second of each.
+    /// Bybit's default for linear contracts: ten a second of each; and of what it allows an address, 3,000, a third: other
+    /// programs may share it.
     fn default() -> Self {
-        Self { create_per_s: 10, amend_per_s: 10, cancel_per_s: 10 }
+        Self { create_per_s: 10, amend_per_s: 10, cancel_per_s: 10, address_per_s: 1_000 }
     }
 }
 
+/// What a request is, to the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spend {
+    /// A new order.
+    Create,
+    /// An amendment.
+    Amend,
+    /// A cancellation because something else is wanted. It leaves the reserve alone.
+    Cancel,
+    /// A cancellation because trading stops or is held. It may spend the reserve.
+    UrgentCancel,
+}
+
+/// First pause after the venue has said that we ask too much; it doubles with each further word.
+const PAUSE_NS: u64 = 250_000_000;
+
+/// Times that the pause doubles at most: to eight seconds.
+const PAUSE_DOUBLINGS_MAX: u32 = 5;
+
+/// Without another word for so long the pause halves again.
+const FORGIVEN_AFTER_NS: u64 = 10_000_000_000;
+
 /// What may still be sent now.
+///
+/// Two buckets pay for each request: the one of its kind, which the venue counts by account, and the one of connection and
+/// address. A quarter of the latter and one token of the cancellations are kept for urgent cancellations, so that these
+/// always find something. A word of the venue about our rate stops new orders and amendments for a time that doubles
+/// with each further one; cancellations go on.
 #[derive(Clone, Copy, Debug)]
 pub struct RateBudget {
-    /// New orders.
-    pub create: TokenBucket,
-    /// Amendments.
-    pub amend: TokenBucket,
-    /// Cancellations.
-    pub cancel: TokenBucket,
+    create: TokenBucket,
+    amend: TokenBucket,
+    cancel: TokenBucket,
+    address: TokenBucket,
+    paused_until: Nanos,
+    warned_at: Nanos,
+    doublings: u32,
+    warnings: u64,
 }
 
 impl RateBudget {
@@ -95,7 +134,72 @@ impl RateBudget {
             create: bucket(limits.create_per_s),
             amend: bucket(limits.amend_per_s),
             cancel: bucket(limits.cancel_per_s),
+            address: bucket(limits.address_per_s),
+            paused_until: Nanos::ZERO,
+            warned_at: Nanos::ZERO,
+            doublings: 0,
+            warnings: 0,
         }
+    }
+
+    fn kind(&mut self, spend: Spend) -> &mut TokenBucket {
+        match spend {
+            Spend::Create => &mut self.create,
+            Spend::Amend => &mut self.amend,
+            Spend::Cancel | Spend::UrgentCancel => &mut self.cancel,
+        }
+    }
+
+    /// Takes what a request costs, if all of it is there.
+    #[inline]
+    pub fn try_take(&mut self, spend: Spend, now: Nanos) -> bool {
+        let is_new = matches!(spend, Spend::Create | Spend::Amend);
+        if is_new && now < self.paused_until {
+            return false;
+        }
+        let address_reserve = if spend == Spend::UrgentCancel { 0 } else { self.address.full_ns / 4 };
+        // A bucket of one token has nothing to set aside.
+        let cancel_reserve =
+            if spend == Spend::Cancel { self.cancel.full_ns.saturating_sub(self.cancel.token_ns) } else { 0 };
+        let reserve = cancel_reserve.min(self.cancel.token_ns);
+        if !self.address.has(address_reserve, now) || !self.kind(spend).has(reserve, now) {
+            return false;
+        }
+        self.address.try_take(now) && self.kind(spend).try_take(now)
+    }
+
+    /// Gives back what a request would have cost that was not sent.
+    #[inline]
+    pub fn give_back(&mut self, spend: Spend) {
+        self.address.give_back();
+        self.kind(spend).give_back();
+    }
+
+    /// Corrects a kind downwards: the venue says that it has only `left`.
+    #[inline]
+    pub fn at_most(&mut self, spend: Spend, left: u32, now: Nanos) {
+        self.kind(spend).at_most(left, now);
+    }
+
+    /// The venue says that we ask too much, or that it is overloaded.
+    #[cold]
+    pub fn slow_down(&mut self, now: Nanos) {
+        self.warnings += 1;
+        let quiet = now.saturating_since(self.warned_at) / FORGIVEN_AFTER_NS;
+        self.doublings = self.doublings.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+        // Several requests of one burst are one word.
+        if now >= self.paused_until {
+            self.paused_until = now.saturating_add(PAUSE_NS << self.doublings);
+            self.doublings = (self.doublings + 1).min(PAUSE_DOUBLINGS_MAX);
+        }
+        self.warned_at = now;
+        self.create.at_most(0, now);
+        self.amend.at_most(0, now);
+    }
+
+    /// How often the venue said that we ask too much.
+    pub fn warnings(&self) -> u64 {
+        self.warnings
     }
 }
 
@@ -116,11 +220,13 @@ mod tests {
     #[test]
     fn no_rolling_second_exceeds_the_limit() {
         for per_s in [1u32, 2, 10, 20, 100] {
-            let limits = RateLimits { create_per_s: per_s, amend_per_s: per_s, cancel_per_s: per_s };
+            let limits = RateLimits { create_per_s: per_s, ..RateLimits::default() };
             let mut budget = RateBudget::new(&limits);
             let start = 1_000_000_000_000u64;
-            let sent: Vec<u64> =
-                (0..4000).map(|ms| start + ms * 1_000_000).filter(|&t| budget.create.try_take(Nanos::new(t))).collect();
+            let sent: Vec<u64> = (0..4000)
+                .map(|ms| start + ms * 1_000_000)
+                .filter(|&t| budget.try_take(Spend::Create, Nanos::new(t)))
+                .collect();
             for (idx, &from) in sent.iter().enumerate() {
                 let within = sent[idx..].iter().take_while(|&&t| t < from + 1_000_000_000).count();
                 assert!(within as u32 <= per_s.max(2), "{within} of {per_s}");
@@ -140,5 +246,44 @@ mod tests {
         assert!(!bucket.try_take(now));
         bucket.give_back();
         assert!(bucket.try_take(now));
+    }
+
+    #[test]
+    fn urgent_cancels_find_what_routine_ones_leave() {
+        let mut budget = RateBudget::new(&RateLimits::default());
+        let now = Nanos::new(1_000_000_000_000);
+        let routine = (0..20).filter(|_| budget.try_take(Spend::Cancel, now)).count();
+        let urgent = (0..20).filter(|_| budget.try_take(Spend::UrgentCancel, now)).count();
+        assert_eq!((routine, urgent), (2, 1));
+    }
+
+    #[test]
+    fn the_address_keeps_a_quarter_for_urgent_cancels() {
+        let limits =
+            RateLimits { create_per_s: 1_000, cancel_per_s: 1_000, address_per_s: 30, ..RateLimits::default() };
+        let mut budget = RateBudget::new(&limits);
+        let now = Nanos::new(1_000_000_000_000);
+        let created = (0..100).filter(|_| budget.try_take(Spend::Create, now)).count();
+        let urgent = (0..100).filter(|_| budget.try_take(Spend::UrgentCancel, now)).count();
+        assert_eq!((created, urgent), (7, 3));
+    }
+
+    #[test]
+    fn a_warning_stops_what_is_new_for_longer_each_time_and_never_a_cancel() {
+        let mut budget = RateBudget::new(&RateLimits::default());
+        let at = |ms: u64| Nanos::new(1_000_000_000_000 + ms * 1_000_000);
+        let pause_of = |budget: &mut RateBudget, from: u64| {
+            budget.slow_down(at(from));
+            // Others of the same burst change nothing.
+            budget.slow_down(at(from + 1));
+            assert!(budget.try_take(Spend::UrgentCancel, at(from + 1)));
+            (from..from + 20_000).find(|&ms| budget.try_take(Spend::Create, at(ms))).map(|ms| ms - from)
+        };
+        assert_eq!(pause_of(&mut budget, 0), Some(250));
+        assert_eq!(pause_of(&mut budget, 2_000), Some(500));
+        assert_eq!(pause_of(&mut budget, 4_000), Some(1_000));
+        // Thirty quiet seconds forgive three of them.
+        assert_eq!(pause_of(&mut budget, 36_000), Some(250));
+        assert_eq!(budget.warnings(), 8);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
+use crate::net::http::HttpError;
 use crate::net::{ClientState, CloseReason, MemoryDialer, WsClient, WsConn, WsLimits, WsUrl};
 use crate::types::Nanos;
 
@@ -19,6 +20,9 @@ const SILENT_AFTER_NS: u64 = 45_000_000_000;
 /// First pause before a new attempt, and the longest: it doubles in between.
 const PAUSE_NS: [u64; 2] = [250_000_000, 8_000_000_000];
 
+/// What Bybit asks for after it has banned an address: ten minutes without a request.
+pub const BAN_PAUSE_NS: u64 = 600_000_000_000;
+
 /// Where to connect.
 #[derive(Clone, Debug)]
 pub struct LinkConfig {
@@ -28,6 +32,8 @@ pub struct LinkConfig {
     pub tls: Option<Arc<ClientConfig>>,
     /// Sizes of its buffers.
     pub limits: WsLimits,
+    /// Pause after the venue has banned the address (the upgrade is answered with 403 or 429), in nanoseconds.
+    pub ban_pause_ns: u64,
     /// What carries the bytes.
     pub dial: Dial,
 }
@@ -151,6 +157,9 @@ impl WsLink {
         let jitter = now.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) % (self.pause_ns / 2);
         self.retry_at = now.saturating_add(self.pause_ns / 2 + jitter);
         self.pause_ns = (self.pause_ns * 2).min(PAUSE_NS[1]);
+        if matches!(reason, CloseReason::Http(HttpError::UpgradeRefused { status: 403 | 429 })) {
+            self.retry_at = now.saturating_add(self.config.ban_pause_ns);
+        }
     }
 
     #[cold]
@@ -159,7 +168,7 @@ impl WsLink {
             if now >= self.retry_at {
                 self.attempts += 1;
                 self.deadline = now.saturating_add(CONNECT_WITHIN_NS);
-                let LinkConfig { url, tls, limits, dial } = &self.config;
+                let LinkConfig { url, tls, limits, dial, .. } = &self.config;
                 let seed = now.get();
                 let client = match dial {
                     Dial::Socket => WsClient::connect(url, tls.clone(), *limits, seed),

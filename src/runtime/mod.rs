@@ -31,7 +31,7 @@ pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport};
 pub use latency::{GatewayStamps, LatencyStages, LatencySummary, Percentiles, histogram};
-pub use link::{Dial, LinkConfig, LinkNews, WsLink};
+pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
 pub use live::{Live, LiveError, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};

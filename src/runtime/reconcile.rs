@@ -56,7 +56,7 @@ impl ReconcilerConfig {
         Self {
             run_id,
             settle_coin: settle_coin.to_owned(),
-            ban_pause_ns: 600_000_000_000,
+            ban_pause_ns: super::link::BAN_PAUSE_NS,
             limit_pause_ns: 1_000_000_000,
         }
     }

@@ -199,6 +199,9 @@ byte_enum! {
         NotSent = 4,
         /// Refused for its time stamp, nothing was changed: the clocks must be compared anew.
         Clock = 5,
+        /// The venue is overloaded, or says that we ask too much; the request may or may not have happened: slow down, and only a
+        /// query can tell.
+        Busy = 6,
     }
 }
 

@@ -6,8 +6,11 @@ use crate::types::{Op, RejectKind};
 pub fn reject_kind(op: Op, code: i32) -> RejectKind {
     match code {
         // Time-outs, overload, restarts, and limits of which the venue does not say whether the request got through.
-        429 | 10_000 | 10_006 | 10_016 | 10_019 | 10_403 | 10_429 | 170_001 | 170_005 | 170_007 | 170_032 | 170_146
-        | 170_147 | 20_003 | 20_006 | 500_000 => RejectKind::Unknown,
+        10_000 | 10_016 | 10_019 | 170_001 | 170_005 | 170_007 | 170_032 | 170_146 | 170_147 | 20_006 | 500_000 => {
+            RejectKind::Unknown
+        }
+        // The same, and asking on would end in a ban.
+        429 | 10_006 | 10_403 | 10_429 | 20_003 => RejectKind::Busy,
         // Each order id is sent once: an order that is already there is an earlier answer that was lost.
         10_014 | 110_072 | 170_141 if op == Op::Create => RejectKind::Unknown,
         170_222 => RejectKind::RateLimited,

@@ -795,8 +795,8 @@ mod tests {
         assert_eq!(ack.meta.venue_ts, Nanos::from_millis(1_711_001_595_209));
         for (req_id, code, op, want) in [
             ("c000000000000001f000100000001", 110_007, Op::Create, RejectKind::Refused),
-            ("c000000000000001f000100000001", 10_006, Op::Create, RejectKind::Unknown),
-            ("c000000000000001f000100000001", 10_429, Op::Create, RejectKind::Unknown),
+            ("c000000000000001f000100000001", 10_006, Op::Create, RejectKind::Busy),
+            ("c000000000000001f000100000001", 10_429, Op::Create, RejectKind::Busy),
             ("c000000000000001f000100000001", 110_072, Op::Create, RejectKind::Unknown),
             ("a000000000000001f000100000001", 110_001, Op::Amend, RejectKind::Gone),
             ("x000000000000001f000100000001", 170_213, Op::Cancel, RejectKind::Gone),

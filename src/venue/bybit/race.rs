@@ -1,9 +1,9 @@
 //! Several connections that carry the same streams: the first copy of each message counts.
 //!
-//! Every connection delivers each stream in order and whole. So a message is new if its number is above the last one taken,
-//! and one with the same number is new only from the connection that brought that number first (a sweep of trades may take
-//! several messages of one number). Books need less: their update ids tell by themselves. Numbers are the venue's
-//! cross sequence, which is the same on every connection.
+//! Every connection delivers each stream in order and whole. So a message is new if its number is above the last one taken; and
+//! where several items share a number (the trades of a sweep), a connection's third item of that number is new if only two
+//! were taken. Books need less: their update ids tell by themselves. Numbers are the venue's cross sequence, which is the same
+//! on every connection.
 
 /// Most connections that race.
 pub const SOURCES_MAX: usize = 4;
@@ -44,23 +44,35 @@ impl Race {
     }
 }
 
-/// One stream: the last number taken, and who brought it first.
+/// One stream: the last number taken and how many items of it, and the same of each connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Series {
     last: u64,
-    owner: u8,
+    taken: u32,
+    brought: [(u64, u32); SOURCES_MAX],
 }
 
 impl Series {
-    /// Whether a message with this number is new.
+    /// Whether an item with this number is new.
     #[inline]
     pub fn admits(&mut self, seq: u64, race: &Race) -> bool {
         let Some(source) = race.source else { return true };
+        let Some((number, count)) = self.brought.get_mut(usize::from(source)) else { return true };
+        if *number == seq {
+            *count = count.saturating_add(1);
+        } else {
+            (*number, *count) = (seq, 1);
+        }
+        let count = *count;
         if seq > self.last {
-            *self = Self { last: seq, owner: source };
+            (self.last, self.taken) = (seq, count);
             return true;
         }
-        seq == self.last && source == self.owner
+        let is_new = seq == self.last && count > self.taken;
+        if is_new {
+            self.taken = count;
+        }
+        is_new
     }
 }
 
