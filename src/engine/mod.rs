@@ -10,6 +10,8 @@
 //! ```
 
 mod account;
+#[cfg(test)]
+mod account_tests;
 mod instrument;
 mod ledger;
 mod portfolio;

@@ -8,7 +8,7 @@ use crate::types::{
 
 /// Quotes a fixed distance from the touch, and takes once when told to.
 #[derive(Default)]
-struct Fixed {
+pub(super) struct Fixed {
     distance: i64,
     qty: i64,
     take: bool,
@@ -149,7 +149,7 @@ impl Rig {
     }
 }
 
-fn quoting() -> Fixed {
+pub(super) fn quoting() -> Fixed {
     Fixed { distance: 5, qty: 10, take: false }
 }
 
