@@ -14,6 +14,7 @@ mod run;
 mod run_id;
 mod signals;
 mod simex;
+mod status;
 mod summary;
 
 use std::path::PathBuf;

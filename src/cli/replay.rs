@@ -149,6 +149,8 @@ pub fn run(args: ReplayArgs) -> Outcome {
         hot_allocations: outcome.hot_allocations,
         rss,
         topology: config.threads.topology.to_string(),
+        timeline: Vec::new(),
+        connections: None,
     });
     let c = &outcome.feed.counters;
     println!(

@@ -1,6 +1,5 @@
 //! `tercel run`: live on a venue, or on the simulated one inside this process.
 
-use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +13,11 @@ use super::memory::RssBytes;
 use super::report::closing_report;
 use super::signals::StopSignals;
 use super::simex::{simex_config, venue_faults};
-use super::summary::{Parts, Summary, VenueView};
+use super::status::StatusLine;
+use super::summary::{ConnectionsSummary, Parts, Summary, VenueView};
 use super::{EngineArgs, Exit, Failure, Outcome, run_id};
 use crate::config::{Config, Environment, ForeignOrders};
-use crate::engine::{CoreStatus, EngineConfig};
+use crate::engine::EngineConfig;
 use crate::net::{WsLimits, WsUrl, tls};
 use crate::runtime::{
     BAN_PAUSE_NS, Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome,
@@ -35,6 +35,9 @@ const CLOCK_SAMPLES: usize = 4;
 
 /// Currency in which linear contracts settle.
 const SETTLE_COIN: &str = "USDT";
+
+/// Pause after a ban by the embedded venue.
+const EMBEDDED_BAN_PAUSE_NS: u64 = 5_000_000_000;
 
 /// Longest time to wait for logins and the first book.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -326,6 +329,11 @@ fn trade(
         }
         None => None,
     };
+    // The embedded venue lifts a ban within seconds.
+    let ban_pause_ns = if embedded.is_some() { EMBEDDED_BAN_PAUSE_NS } else { BAN_PAUSE_NS };
+    let link = |access: &Access, path: &str, limits| {
+        link(access, path, limits).map(|link| LinkConfig { ban_pause_ns, ..link })
+    };
     let (offset_writer, offset_reader) = clock_offset();
     let options = LiveOptions {
         market_feed,
@@ -350,7 +358,7 @@ fn trade(
             settle_coin: SETTLE_COIN.to_owned(),
         },
         reconcile: Some(LiveReconcile {
-            config: ReconcilerConfig::new(run_id, SETTLE_COIN),
+            config: ReconcilerConfig { ban_pause_ns, ..ReconcilerConfig::new(run_id, SETTLE_COIN) },
             rest: RestClient::new(rest_config)?,
             offset: (opening.clock_offset, offset_writer),
             executions_since_ms: opening.began_ms,
@@ -408,10 +416,12 @@ fn trade(
         } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
             break "time is up";
         }
-        status_line.tick(&live, trading.elapsed());
+        if let Some(status) = live.status().read() {
+            status_line.tick(&status, trading.elapsed());
+        }
         std::thread::sleep(Duration::from_millis(10));
     };
-    status_line.end();
+    let timeline = status_line.end();
     eprintln!("stopping: {why}; cancelling open orders");
     stop_trading(&mut live);
 
@@ -443,6 +453,8 @@ fn trade(
         hot_allocations: outcome.hot_allocations,
         rss,
         topology: config.threads.topology.to_string(),
+        timeline,
+        connections: Some(ConnectionsSummary::new(&outcome)),
     });
     let c = &outcome.feed.counters;
     println!(
@@ -535,42 +547,4 @@ fn stop_trading(live: &mut Live) {
         std::thread::sleep(Duration::from_millis(5));
     }
     std::thread::sleep(SETTLE_FOR);
-}
-
-/// One line a second: rewritten in place on a terminal, appended where the output goes to a file.
-struct StatusLine {
-    is_terminal: bool,
-    printed_at: Option<u64>,
-}
-
-impl StatusLine {
-    fn new() -> Self {
-        Self { is_terminal: std::io::stderr().is_terminal(), printed_at: None }
-    }
-
-    fn tick(&mut self, live: &Live, elapsed: Duration) {
-        if self.printed_at == Some(elapsed.as_secs()) {
-            return;
-        }
-        let Some(status) = live.status().read() else { return };
-        self.printed_at = Some(elapsed.as_secs());
-        let CoreStatus { events, commands, fills, open_orders, unknown, refused, pnl_micros, books_live, .. } = status;
-        let account = if status.is_synced { "synced" } else { "HELD " };
-        let doubt = if unknown > 0 { format!(" ({unknown} in doubt)") } else { String::new() };
-        let line = format!(
-            "{:>5} s  {account}  books live {books_live}  events {events}  requests {commands}  open {open_orders}{doubt}  fills {fills}  refused {refused}  pnl {:.4}",
-            elapsed.as_secs(),
-            pnl_micros as f64 / 1e6
-        );
-        let mut out = std::io::stderr();
-        // Nobody is helped by an error about a status line.
-        let _ = if self.is_terminal { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };
-        let _ = out.flush();
-    }
-
-    fn end(&self) {
-        if self.is_terminal && self.printed_at.is_some() {
-            eprintln!();
-        }
-    }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::memory::RssBytes;
-use crate::engine::{EngineReport, PnlSplit};
-use crate::runtime::LatencySummary;
+use crate::engine::{AccountCounts, EngineReport, PnlSplit};
+use crate::runtime::{LatencySummary, LiveOutcome};
 use crate::types::{BookState, Level, Lots, Money};
 use crate::venue::{FeedCounters, Ignored};
 
@@ -51,6 +51,71 @@ pub struct OrdersSummary {
     /// Orders that may still trade at the venue.
     pub open_at_end: usize,
     refused: BTreeMap<&'static str, u64>,
+}
+
+/// What reconciliation found and did.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountSummary {
+    passes: u64,
+    passes_whole: u64,
+    queries: u64,
+    fills_by_query: u64,
+    ends_by_query: u64,
+    silent_streams: u64,
+    foreign_cancels: u64,
+    holds: u64,
+    drifted: bool,
+}
+
+impl From<&AccountCounts> for AccountSummary {
+    fn from(counts: &AccountCounts) -> Self {
+        Self {
+            passes: counts.passes,
+            passes_whole: counts.passes_whole,
+            queries: counts.queries,
+            fills_by_query: counts.fills_by_query,
+            ends_by_query: counts.ends_by_query,
+            silent_streams: counts.silent_streams,
+            foreign_cancels: counts.foreign_cancels,
+            holds: counts.holds,
+            drifted: counts.drifted,
+        }
+    }
+}
+
+/// What the connections of a live run went through.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionsSummary {
+    market_lost: u64,
+    market_renewed: u64,
+    silent_books: u64,
+    /// By racing connection: messages that it brought first, and late.
+    race: Vec<[u64; 2]>,
+    order_links_lost: u64,
+    rest_requests: u64,
+    rest_failures: u64,
+    rest_limited: u64,
+    /// The venue's clock less ours, and how far that may be off.
+    clock_offset_ns: Option<(i64, u64)>,
+}
+
+impl ConnectionsSummary {
+    /// From what a live run left behind.
+    pub fn new(outcome: &LiveOutcome) -> Self {
+        let feed = &outcome.feed;
+        let asked = outcome.reconcile.clone().unwrap_or_default();
+        Self {
+            market_lost: feed.lost_links,
+            market_renewed: feed.renewals,
+            silent_books: feed.silent_streams,
+            race: feed.race.iter().map(|count| [count.first, count.late]).filter(|it| *it != [0, 0]).collect(),
+            order_links_lost: outcome.gateway.lost_links,
+            rest_requests: asked.requests,
+            rest_failures: asked.failures,
+            rest_limited: asked.limited,
+            clock_offset_ns: asked.clock_offset,
+        }
+    }
 }
 
 /// One position, as engine and venue see it.
@@ -121,6 +186,10 @@ pub struct Summary {
     books: Vec<BookSummary>,
     top_of_book: TopOfBook,
     orders: OrdersSummary,
+    /// What reconciliation found and did.
+    account: AccountSummary,
+    /// What the connections went through; `null` in replays.
+    connections: Option<ConnectionsSummary>,
     fills: u64,
     positions: Vec<PositionSummary>,
     balances: BalanceSummary,
@@ -137,6 +206,8 @@ pub struct Summary {
     time_clamped: u64,
     first_errors: Vec<String>,
     topology: String,
+    /// Notable moments of a live run.
+    timeline: Vec<String>,
 }
 
 /// What a summary is made from.
@@ -159,6 +230,10 @@ pub struct Parts<'a> {
     pub rss: RssBytes,
     /// Threads.
     pub topology: String,
+    /// Notable moments of a live run.
+    pub timeline: Vec<String>,
+    /// What its connections went through.
+    pub connections: Option<ConnectionsSummary>,
 }
 
 pub(super) const fn state_name(state: BookState) -> &'static str {
@@ -250,6 +325,8 @@ impl Summary {
                 open_at_end: engine.open_orders.len().max(venue.map_or(0, |v| v.open_orders)),
                 refused: engine.refused.iter().map(|&(reason, count)| (reason.name(), count)).collect(),
             },
+            account: AccountSummary::from(&engine.account),
+            connections: parts.connections.clone(),
             fills: engine.counts.fills,
             positions,
             balances: BalanceSummary {
@@ -269,6 +346,7 @@ impl Summary {
             time_clamped: engine.counts.time_clamped,
             first_errors: parts.first_errors.to_vec(),
             topology: parts.topology.clone(),
+            timeline: parts.timeline.clone(),
         }
     }
 

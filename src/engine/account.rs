@@ -146,6 +146,11 @@ impl Account {
         self.is_up[0] && self.is_up[1]
     }
 
+    /// Whether the private stream is up.
+    pub fn has_private_stream(&self) -> bool {
+        self.is_up[1]
+    }
+
     /// Whether requests can leave.
     pub fn has_order_entry(&self) -> bool {
         self.is_up[0]

@@ -68,6 +68,14 @@ pub struct CoreStatus {
     pub books_live: u64,
     /// Whether the account is known: connected, and reconciled since.
     pub is_synced: bool,
+    /// Whether requests can leave.
+    pub has_trade_link: bool,
+    /// Whether the private stream is up.
+    pub has_private_link: bool,
+    /// Private streams that were replaced because they had gone silent.
+    pub silent_streams: u64,
+    /// Times that the venue said that we ask too much.
+    pub rate_warnings: u64,
 }
 
 /// Everything the engine knows, for people and for the summary.
@@ -117,6 +125,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             is_stopping: matches!(self.mode, super::Mode::Stopping | super::Mode::Killed),
             books_live: self.instruments.iter().filter(|i| i.state == BookState::Live).count() as u64,
             is_synced: self.account.is_synced,
+            has_trade_link: self.account.has_order_entry(),
+            has_private_link: self.account.has_private_stream(),
+            silent_streams: self.account.counts.silent_streams,
+            rate_warnings: self.budget.warnings(),
         }
     }
 

@@ -17,7 +17,7 @@ const EVENTS_PER_POLL: usize = 64;
 pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
-const STATUS_WORDS: usize = 10;
+const STATUS_WORDS: usize = 11;
 
 /// Reads the newest [`CoreStatus`].
 #[derive(Clone)]
@@ -27,7 +27,19 @@ impl StatusReader {
     /// The newest status, or `None` in the moment in which it is replaced.
     pub fn read(&self) -> Option<CoreStatus> {
         let (_, words) = self.0.read()?;
-        let [events, commands, fills, open_orders, refused, pnl, stopping, books_live, synced, unknown] = words;
+        let [
+            events,
+            commands,
+            fills,
+            open_orders,
+            refused,
+            pnl,
+            books_live,
+            flags,
+            unknown,
+            silent_streams,
+            rate_warnings,
+        ] = words;
         Some(CoreStatus {
             events,
             commands,
@@ -35,9 +47,13 @@ impl StatusReader {
             open_orders,
             refused,
             pnl_micros: pnl as i64,
-            is_stopping: stopping != 0,
+            is_stopping: flags & 1 != 0,
             books_live,
-            is_synced: synced != 0,
+            is_synced: flags & 2 != 0,
+            has_trade_link: flags & 4 != 0,
+            has_private_link: flags & 8 != 0,
+            silent_streams,
+            rate_warnings,
             unknown,
         })
     }
@@ -163,6 +179,8 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     #[cold]
     fn publish_status(&mut self) {
         let status = self.engine.quick_status();
+        let flags = [status.is_stopping, status.is_synced, status.has_trade_link, status.has_private_link];
+        let flags = flags.iter().enumerate().fold(0, |word, (bit, &flag)| word | u64::from(flag) << bit);
         self.status.write([
             status.events,
             status.commands,
@@ -170,10 +188,11 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status.open_orders,
             status.refused,
             status.pnl_micros as u64,
-            u64::from(status.is_stopping),
             status.books_live,
-            u64::from(status.is_synced),
+            flags,
             status.unknown,
+            status.silent_streams,
+            status.rate_warnings,
         ]);
     }
 }
