@@ -25,8 +25,8 @@ use crate::runtime::{
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos, Product, VenueId};
 use crate::venue::bybit::encode::{market_topics, subscribe, unsubscribe};
-use crate::venue::bybit::rest::{RestClient, RestConfig};
-use crate::venue::bybit::{PrivateDecoder, Secret, Signer};
+use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
+use crate::venue::bybit::{Listings, PrivateDecoder, Secret, Signer};
 use crate::venue::{FeedConfig, MarketFeed};
 
 /// Comparisons of the clocks at the start; the quickest answer counts.
@@ -229,8 +229,8 @@ fn open_account(rest: &RestClient, config: &Config, run_id: u32, now: &dyn Fn() 
             "no instrument: name them in the configuration, like [[instruments]] symbol = \"BTCUSDT\"",
         ));
     }
-    let listed = rest.instruments(Product::Linear, &symbols)?;
-    let mut specs: Vec<InstrumentSpec> = listed.specs;
+    let listed = listed(rest, Product::Linear, &symbols)?;
+    let mut specs: Vec<InstrumentSpec> = listed.trading().map(|listing| listing.spec).collect();
     for symbol in &symbols {
         if !specs.iter().any(|spec| spec.symbol.as_str() == *symbol) {
             return Err(Failure::usage(format!("the venue does not list `{symbol}` as a linear contract that trades")));
@@ -254,13 +254,27 @@ fn open_account(rest: &RestClient, config: &Config, run_id: u32, now: &dyn Fn() 
     Ok(Opening { table, clock_offset, began_ms })
 }
 
+/// The instruments of these names, or everything that trades if none is named. Many names are picked out of the whole list,
+/// which takes fewer requests.
+pub fn listed(rest: &RestClient, product: Product, symbols: &[&str]) -> Result<Listings, RestError> {
+    const ASKED_ONE_BY_ONE: usize = 4;
+    if !symbols.is_empty() && symbols.len() <= ASKED_ONE_BY_ONE {
+        return rest.listings_of(product, symbols);
+    }
+    let mut listed = rest.trading_listings(product)?;
+    if !symbols.is_empty() {
+        listed.found.retain(|listing| symbols.contains(&listing.spec.symbol.as_str()));
+    }
+    Ok(listed)
+}
+
 /// What the venue says at the end.
 fn closing_view(
     rest: &RestClient,
     table: &InstrumentTable,
     run_id: u32,
     venue_ms: u64,
-) -> Result<VenueView, crate::venue::bybit::rest::RestError> {
+) -> Result<VenueView, RestError> {
     let mut decoder = PrivateDecoder::new(table, run_id, SETTLE_COIN);
     let mut positions = vec![Lots::ZERO; table.len()];
     for position in rest.positions(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)? {
