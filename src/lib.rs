@@ -40,6 +40,8 @@ pub mod simex;
 
 pub mod journal;
 
+pub mod scan;
+
 pub mod runtime;
 
 pub mod faults;
