@@ -4,14 +4,19 @@
 //! Secrets are not part of it: keys come from the environment. `tercel check-config FILE` prints what a file means.
 
 mod value;
+#[macro_use]
+mod table;
+mod scan;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
+pub use value::Ratio;
+use value::StepText;
 pub use value::{Bps, Duration, MoneyText, parse_duration};
-use value::{Ratio, StepText};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::order::LifeRules;
@@ -68,6 +73,8 @@ pub struct Config {
     pub threads: ThreadsTable,
     /// Capacities.
     pub limits: LimitsTable,
+    /// Which instruments are worth trading.
+    pub scan: ScanTable,
     /// The simulated venue.
     pub simex: SimexTable,
     /// The journal.
@@ -75,7 +82,7 @@ pub struct Config {
 }
 
 /// Which environment of the venue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Environment {
     /// The simulated venue inside this process.
@@ -166,15 +173,6 @@ pub enum StrategyName {
 pub struct StrategyConfig {
     /// Its name.
     pub name: StrategyName,
-}
-
-macro_rules! table {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Deserialize, Serialize)]
-        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
-    };
 }
 
 table! {
@@ -548,6 +546,7 @@ impl Config {
         if self.venue.environment == Environment::Custom && (self.venue.ws.is_none() || self.venue.rest.is_none()) {
             return Err(format!("{}: `custom` needs the keys `ws` and `rest`", line_of("environment")));
         }
+        self.scan.check().map_err(|(key, text)| format!("{}: {text}", line_of(key)))?;
         for instrument in &self.instruments {
             if Symbol::new(instrument.symbol.as_bytes()).is_none() {
                 let found = &instrument.symbol;
