@@ -125,8 +125,11 @@ impl Default for ScanTable {
 pub const KLINE_INSTRUMENTS_MAX: usize = 200;
 
 impl ScanTable {
-    /// Checks ranges; `Err` holds key, what was found and what is allowed.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// The key, and what was found and what is allowed.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
         let within = |key, found: u64, least: u64, most: u64| {
             let is_good = (least..=most).contains(&found);
             if is_good { Ok(()) } else { Err((key, format!("found {found}, allowed is {least} to {most}"))) }
