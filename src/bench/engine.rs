@@ -76,6 +76,7 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
             subscribe: messages.into_iter().map(String::into_bytes).collect(),
             resubscribe: Vec::new(),
         },
+        more_feeds: Vec::new(),
         gateway: GatewayConfig {
             trade: link("/v5/trade", order_limits)?,
             private: link("/v5/private", order_limits)?,

@@ -15,6 +15,7 @@ mod signals;
 mod simex;
 mod summary;
 mod survey;
+mod universe;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -27,6 +27,17 @@ pub struct FeedReport {
     pub first_errors: Vec<String>,
 }
 
+impl FeedReport {
+    /// Adds what another feed of the same run leaves behind.
+    pub fn merge(&mut self, other: Self) {
+        let Self { counters, ring_full, first_errors } = other;
+        self.counters.add(&counters);
+        self.ring_full += ring_full;
+        self.first_errors.extend(first_errors);
+        self.first_errors.truncate(ERRORS_KEPT);
+    }
+}
+
 /// Refused messages that are kept for the report.
 const ERRORS_KEPT: usize = 5;
 

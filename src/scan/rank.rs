@@ -69,8 +69,8 @@ impl Weights {
         Score {
             turnover: self.turnover * turnover.log10(),
             edge: self.edge * edge.clamp(-EDGE_MAX_BPS, EDGE_MAX_BPS),
-            volatility: -self.volatility * volatility,
-            funding: -self.funding * bps(metrics.funding_per_day).abs(),
+            volatility: 0.0 - self.volatility * volatility,
+            funding: 0.0 - self.funding * bps(metrics.funding_per_day).abs(),
         }
     }
 }
