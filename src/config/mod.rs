@@ -381,6 +381,12 @@ table! {
     SimexTable {
         /// Seed of its population.
         seed: u64,
+        /// How many linear instruments it lists: the first two are BTCUSDT and ETHUSDT, the others are made up.
+        instruments: usize,
+        /// How often the made-up ones move, in percent of the ordinary.
+        activity: u32,
+        /// Whether BTCUSDT and ETHUSDT are listed as spot pairs too.
+        spot: bool,
         /// Balance of the account.
         balance: MoneyText,
         /// Fee of a resting fill.
@@ -399,6 +405,9 @@ impl Default for SimexTable {
         let d = SimLatency::default();
         Self {
             seed: 7,
+            instruments: 2,
+            activity: 100,
+            spot: false,
             balance: MoneyText(crate::types::Money::new(10_000 * crate::types::Money::ONE.get())),
             // What Bybit's highest tier pays; see [`SimexTable`] for other tiers.
             maker_fee_bps: Bps(Rate::ZERO),
