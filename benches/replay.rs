@@ -16,8 +16,8 @@ use tercel::book::L2Book;
 use tercel::engine::{Engine, EngineConfig};
 use tercel::strategy::{ImbalanceTaker, ImbalanceTakerConfig};
 use tercel::types::{
-    Balance, Command, CommandKind, Control, Event, Lots, Meta, Money, OrderStatus, OrderUpdate, Rate, Side, Step,
-    VenueId,
+    Balance, Command, CommandKind, Control, Event, Lots, Meta, Money, Nanos, OrderStatus, OrderUpdate, Rate, Side,
+    Step, VenueId,
 };
 use tercel::venue::{Arrival, FeedConfig, MarketFeed};
 
@@ -62,7 +62,7 @@ fn tercel(feed: &common::Feed) -> (Answer, u64) {
                     qty: command.qty,
                     filled: Lots::ZERO,
                     reason: 0,
-                    asked_at: tercel::types::Nanos::ZERO,
+                    asked_at: Nanos::ZERO,
                 };
                 engine.on_event(&Event::Order(update), &mut commands);
             }

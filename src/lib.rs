@@ -41,6 +41,7 @@ pub mod simex;
 pub mod journal;
 
 pub mod guard;
+pub mod scan;
 
 pub mod runtime;
 

@@ -106,8 +106,13 @@ fn a_real_capture_reaches_early_and_late_clients_whole_and_can_be_traded_against
         }
     }
     let count = lines.iter().filter(|line| line.raw.contains("\"topic\":\"")).count();
-    let listing =
-        |spec| ListingConfig { spec, start_px: Default::default(), unit: Default::default(), ticks_per_second: 0 };
+    let listing = |spec| ListingConfig {
+        spec,
+        start_px: Default::default(),
+        unit: Default::default(),
+        ticks_per_second: 0,
+        profile: Default::default(),
+    };
     let config = SimexConfig {
         listings: specs().into_iter().map(listing).collect(),
         feed: FeedConfig::Capture { lines, speed_percent: 100, repeat: false },

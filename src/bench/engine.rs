@@ -86,6 +86,7 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
                 Vec::new(),
             )
         },
+        more_feeds: Vec::new(),
         gateway: GatewayConfig {
             trade: link("/v5/trade", order_limits)?,
             private: link("/v5/private", order_limits)?,

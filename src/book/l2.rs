@@ -71,6 +71,12 @@ impl L2Book {
         }
     }
 
+    /// Memory of a book in bytes: for each side a quantity and a bit for each tick of the window, and a price with its
+    /// quantity for each far level.
+    pub const fn memory_bytes(window_ticks: usize, far_levels_max: usize) -> usize {
+        2 * (window_ticks * 8 + window_ticks / 8 + far_levels_max * 16)
+    }
+
     /// Applies a snapshot or a delta, all of it.
     #[inline]
     pub fn apply(&mut self, event: &Book<'_>) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::run::{Address, address};
+use super::run::{Address, address, listed};
 use super::signals::StopSignals;
 use super::simex::simex_config;
 use super::{Exit, Failure, Outcome};
@@ -70,7 +70,8 @@ fn record(args: &CaptureArgs, config: &Config, address: Address, signals: &StopS
         ));
     }
     let client = RestClient::new(RestConfig { extra_ca_pem: ca_pem, ..RestConfig::new(&rest) })?;
-    let specs: Vec<InstrumentSpec> = client.instruments(Product::Linear, &symbols)?.specs;
+    let listed = listed(&client, Product::Linear, &symbols)?;
+    let specs: Vec<InstrumentSpec> = listed.trading().map(|listing| listing.spec).collect();
     let mut topics = Vec::new();
     for spec in &specs {
         topics.extend(market_topics(spec.symbol.as_str(), config.venue.book_depth, Product::Linear));

@@ -12,10 +12,14 @@ mod replay;
 mod report;
 mod run;
 mod run_id;
+mod scan;
+mod scan_report;
 mod signals;
 mod simex;
 mod status;
 mod summary;
+mod survey;
+mod universe;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,6 +79,7 @@ const AFTER_HELP: &str = "\
 Examples:
   tercel run --for 20s                              trade on the embedded simulated venue
   tercel run --feed CAPTURE.jsonl.gz                the same, its market a captured feed
+  tercel scan --environment mainnet --top 30        the best instruments of Bybit, by public data
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
@@ -91,6 +96,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Record a venue's public stream as it comes.
     Capture(capture::CaptureArgs),
+    /// Rank the venue's instruments: liquidity, spread, volatility, funding, fees. Public data, no key.
+    Scan(Box<scan::ScanArgs>),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
     /// Run the engine through seeded scripts of faults on virtual time, and compare it with the venue after each.
@@ -153,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Guard(args) => guard::run(&args),

@@ -54,6 +54,9 @@ fn write_report(
             c.equal,
             c.checked,
         )?;
+        if book.is_withdrawn {
+            writeln!(out, "  {:<14} withdrawn from trading; its position, if any, stays", "")?;
+        }
     }
     let o = &engine.orders;
     writeln!(out, "orders")?;

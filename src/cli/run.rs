@@ -1,5 +1,6 @@
 //! `tercel run`: live on a venue, or on the simulated one inside this process.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +16,10 @@ use super::signals::StopSignals;
 use super::simex::{simex_config, venue_faults};
 use super::status::StatusLine;
 use super::summary::{ConnectionsSummary, Parts, Summary, VenueView};
+use super::universe::{self, Refresh, Subscription, fit_limits, subscriptions};
 use super::{EngineArgs, Exit, Failure, Outcome, run_id};
-use crate::config::{Config, Environment, ForeignOrders};
+use crate::book::L2Book;
+use crate::config::{Config, Environment, ForeignOrders, StrategyName};
 use crate::engine::EngineConfig;
 use crate::net::{WsLimits, WsUrl, tls};
 use crate::runtime::{
@@ -25,9 +28,8 @@ use crate::runtime::{
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos, Product, VenueId};
-use crate::venue::bybit::encode::{market_topics, subscribe, unsubscribe};
-use crate::venue::bybit::rest::{RestClient, RestConfig};
-use crate::venue::bybit::{PrivateDecoder, Secret, Signer};
+use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
+use crate::venue::bybit::{Listings, PrivateDecoder, Secret, Signer};
 use crate::venue::{FeedConfig, MarketFeed};
 
 /// Comparisons of the clocks at the start; the quickest answer counts.
@@ -38,6 +40,9 @@ const SETTLE_COIN: &str = "USDT";
 
 /// Pause after a ban by the embedded venue.
 const EMBEDDED_BAN_PAUSE_NS: u64 = 5_000_000_000;
+
+/// Most instruments that are asked for one by one.
+const NAMED_MAX: usize = 4;
 
 /// Longest time to wait for logins and the first book.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -69,6 +74,9 @@ pub struct RunArgs {
     /// Trade on the real venue that the configuration names. Needs TERCEL_API_KEY and TERCEL_API_SECRET, too.
     #[arg(long)]
     live: bool,
+    /// Trade the best N instruments of a scan, by the table `[scan]`, instead of named ones.
+    #[arg(long, value_name = "N")]
+    scan_top: Option<usize>,
     /// Let this script of faults happen on the embedded venue; times count from its start.
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -103,6 +111,13 @@ pub fn run(args: &RunArgs) -> Outcome {
     args.guard.apply(&mut config)?;
     if let Some(seed) = args.seed {
         config.simex.seed = seed;
+    }
+    if let Some(top) = args.scan_top {
+        if !config.instruments.is_empty() {
+            return Err(Failure::usage("--scan-top chooses the instruments; the configuration names them already"));
+        }
+        config.scan.subscribe = top;
+        config.scan.check().map_err(|(key, text)| Failure::usage(format!("scan.{key}: {text}")))?;
     }
     if args.feed.is_some() {
         if config.venue.environment != Environment::Embedded {
@@ -220,7 +235,14 @@ struct Opening {
 
 /// Asks the venue for everything that must be known before the engine can be made, and leaves nothing of an earlier run
 /// open unless it is to be kept. Balance, positions and what is open the engine asks for itself.
-fn open_account(rest: &RestClient, config: &Config, run_id: u32, now: &dyn Fn() -> Nanos) -> Result<Opening, Failure> {
+fn open_account(
+    rest: &RestClient,
+    config: &Config,
+    base_url: &str,
+    run_id: u32,
+    now: &dyn Fn() -> Nanos,
+    signals: &StopSignals,
+) -> Result<Opening, Failure> {
     let mut clock_offset = ClockOffset::default();
     for _ in 0..CLOCK_SAMPLES {
         let asked = now();
@@ -230,21 +252,37 @@ fn open_account(rest: &RestClient, config: &Config, run_id: u32, now: &dyn Fn() 
     let began_ms = clock_offset.venue_ms(now());
     let venue_now = || clock_offset.venue_ms(now());
 
-    let symbols: Vec<&str> = config.instruments.iter().map(|i| i.symbol.as_str()).collect();
+    let mut fees = BTreeMap::new();
+    if config.scan.subscribe > 0 || config.instruments.len() > NAMED_MAX {
+        fees = rest.all_fee_rates(Product::Linear, venue_now())?;
+    }
+    let must_stop = || signals.is_set();
+    let chosen = universe::choose(config, rest, base_url, Some(fees.clone()), now(), &must_stop)?;
+    if signals.is_set() {
+        return Err(Failure::from("asked to stop before the start"));
+    }
+    let symbols: Vec<&str> = chosen.iter().map(String::as_str).collect();
     if symbols.is_empty() && config.venue.environment != Environment::Embedded {
         return Err(Failure::usage(
-            "no instrument: name them in the configuration, like [[instruments]] symbol = \"BTCUSDT\"",
+            "no instrument: name them in the configuration, like [[instruments]] symbol = \"BTCUSDT\", or let --scan-top N choose",
         ));
     }
-    let listed = rest.instruments(Product::Linear, &symbols)?;
-    let mut specs: Vec<InstrumentSpec> = listed.specs;
+    let listed = listed(rest, Product::Linear, &symbols)?;
+    let mut specs: Vec<InstrumentSpec> = listed.trading().map(|listing| listing.spec).collect();
     for symbol in &symbols {
         if !specs.iter().any(|spec| spec.symbol.as_str() == *symbol) {
             return Err(Failure::usage(format!("the venue does not list `{symbol}` as a linear contract that trades")));
         }
     }
+    // In the order in which they were named or ranked.
+    if !symbols.is_empty() {
+        specs.sort_by_key(|spec| symbols.iter().position(|symbol| *symbol == spec.symbol.as_str()));
+    }
     for spec in &mut specs {
-        let fees = rest.fee_rates(Product::Linear, spec.symbol.as_str(), venue_now())?;
+        let fees = match fees.get(spec.symbol.as_str()) {
+            Some(fees) => *fees,
+            None => rest.fee_rates(Product::Linear, spec.symbol.as_str(), venue_now())?,
+        };
         (spec.maker_fee, spec.taker_fee) = (fees.maker, fees.taker);
     }
     let table = InstrumentTable::new(specs).ok_or("the venue lists more instruments than a table holds")?;
@@ -252,13 +290,64 @@ fn open_account(rest: &RestClient, config: &Config, run_id: u32, now: &dyn Fn() 
     if config.orders.foreign == ForeignOrders::Cancel {
         rest.cancel_all(Product::Linear, SETTLE_COIN, venue_now())?;
     }
-    let leverage = format!("{}.{:02}", config.risk.leverage_e2 / 100, config.risk.leverage_e2 % 100);
-    for (_, spec) in table.iter() {
-        rest.set_leverage(Product::Linear, spec.symbol.as_str(), &leverage, venue_now())?;
+    // Who only watches holds no position.
+    if config.strategy.name != StrategyName::Watch {
+        set_leverages(rest, &table, config.risk.leverage_e2, &venue_now, signals)?;
     }
     rest.wallet_balance(&mut decoder, SETTLE_COIN, venue_now())?
         .ok_or_else(|| Failure::usage(format!("the account holds no {SETTLE_COIN}")))?;
     Ok(Opening { table, clock_offset, began_ms })
+}
+
+/// Time between two of many requests for leverage: nine a second, of the ten that the venue allows.
+const LEVERAGE_PAUSE: Duration = Duration::from_millis(110);
+
+/// Sets the leverage of every instrument, at the venue's pace if there are many; what an instrument does not offer is lowered
+/// to its greatest.
+fn set_leverages(
+    rest: &RestClient,
+    table: &InstrumentTable,
+    leverage_e2: u32,
+    venue_now: &dyn Fn() -> u64,
+    signals: &StopSignals,
+) -> Result<(), Failure> {
+    let is_many = table.len() > NAMED_MAX;
+    if is_many {
+        eprintln!("setting the leverage of {} instruments, {} s", table.len(), table.len().div_ceil(9));
+    }
+    for (_, spec) in table.iter() {
+        if is_many {
+            std::thread::sleep(LEVERAGE_PAUSE);
+            if signals.is_set() {
+                return Err(Failure::from("asked to stop before the start"));
+            }
+        }
+        let e2 = if is_many { leverage_e2.min(spec.max_leverage_e2) } else { leverage_e2 };
+        let leverage = format!("{}.{:02}", e2 / 100, e2 % 100);
+        let set = || rest.set_leverage(Product::Linear, spec.symbol.as_str(), &leverage, venue_now());
+        match set() {
+            // Somebody else spends the account's rate, too.
+            Err(RestError::Venue { code: 10_006, .. }) => {
+                std::thread::sleep(Duration::from_secs(1));
+                set()?;
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// The instruments of these names, or everything that trades if none is named. Many names are picked out of the whole list,
+/// which takes fewer requests.
+pub fn listed(rest: &RestClient, product: Product, symbols: &[&str]) -> Result<Listings, RestError> {
+    if !symbols.is_empty() && symbols.len() <= NAMED_MAX {
+        return rest.listings_of(product, symbols);
+    }
+    let mut listed = rest.trading_listings(product)?;
+    if !symbols.is_empty() {
+        listed.found.retain(|listing| symbols.contains(&listing.spec.symbol.as_str()));
+    }
+    Ok(listed)
 }
 
 /// What the venue says at the end.
@@ -267,7 +356,7 @@ fn closing_view(
     table: &InstrumentTable,
     run_id: u32,
     venue_ms: u64,
-) -> Result<VenueView, crate::venue::bybit::rest::RestError> {
+) -> Result<VenueView, RestError> {
     let mut decoder = PrivateDecoder::new(table, run_id, SETTLE_COIN);
     let mut positions = vec![Lots::ZERO; table.len()];
     for position in rest.positions(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)? {
@@ -305,22 +394,47 @@ fn trade(
         ..RestConfig::new(&access.address.rest)
     };
     let rest = RestClient::new(rest_config.clone())?;
-    let opening = open_account(&rest, config, run_id, &now)?;
+    let opening = open_account(&rest, config, &access.address.rest, run_id, &now, signals)?;
     let table = opening.table;
     let depth = config.venue.book_depth;
-
-    let mut topics = Vec::new();
-    let mut resubscribe = Vec::new();
-    for (_, spec) in table.iter() {
-        topics.extend(market_topics(spec.symbol.as_str(), depth, Product::Linear));
-        let book = [format!("orderbook.{depth}.{}", spec.symbol)];
-        let messages = [unsubscribe(&book, Product::Linear), subscribe(&book, Product::Linear)];
-        resubscribe.push(messages.into_iter().flatten().flatten().map(String::into_bytes).collect());
+    let mut engine = EngineConfig { reconcile: config.reconcile(), ..config.engine() };
+    if config.scan.subscribe > 0 && config.instruments.is_empty() {
+        let given = engine.limits;
+        engine.limits = fit_limits(given, table.len(), depth, config.scan.books_mib_max << 20)?;
+        let book_bytes = L2Book::memory_bytes(engine.limits.window_ticks, engine.limits.far_levels_max);
+        eprintln!(
+            "books of {} instruments: {:.2} MiB, a window of {} ticks each",
+            table.len(),
+            (table.len() * book_bytes) as f64 / f64::from(1 << 20),
+            engine.limits.window_ticks
+        );
     }
-    let messages = subscribe(&topics, Product::Linear)
-        .ok_or_else(|| Failure::usage(format!("{} instruments are too many for one connection", table.len())))?;
-    let feed_config = FeedConfig { book_depth: Some(depth), assume_empty: false };
-    let market_feed = MarketFeed::new(VenueId::BYBIT, &table, feed_config).ok_or("no decoder for this venue")?;
+    // The embedded venue lifts a ban within seconds.
+    let ban_pause_ns = if embedded.is_some() { EMBEDDED_BAN_PAUSE_NS } else { BAN_PAUSE_NS };
+    let link = |access: &Access, path: &str, limits| {
+        link(access, path, limits).map(|link| LinkConfig { ban_pause_ns, ..link })
+    };
+    let mut feeds = Vec::new();
+    let too_long = || Failure::usage("nothing to subscribe, or a name that is too long");
+    for part in subscriptions(&table, depth).ok_or_else(too_long)? {
+        let feed_config = FeedConfig { book_depth: Some(depth), assume_empty: false };
+        let decoder = MarketFeed::new(VenueId::BYBIT, &table, feed_config).ok_or("no decoder for this venue")?;
+        let Subscription { subscribe, resubscribe } = part;
+        let link = link(access, "/v5/public/linear", WsLimits::default())?;
+        let config = LiveFeedConfig {
+            link,
+            connections: usize::from(config.venue.market_connections),
+            renew_every_ns: config.venue.renew_connections_every.0,
+            silent_after_ns: config.venue.stream_silent_after.0,
+            subscribe,
+            resubscribe,
+        };
+        feeds.push((decoder, config));
+    }
+    if feeds.len() > 1 {
+        eprintln!("{} instruments over {} market data connections", table.len(), feeds.len());
+    }
+    let (market_feed, feed) = feeds.remove(0);
     let order_limits = WsLimits { recv_bytes: 1 << 18, send_bytes: 1 << 16, message_bytes_max: 1 << 17 };
     let journal = match args.journal.as_ref().or(config.journal.dir.as_ref()) {
         Some(dir) => {
@@ -329,22 +443,11 @@ fn trade(
         }
         None => None,
     };
-    // The embedded venue lifts a ban within seconds.
-    let ban_pause_ns = if embedded.is_some() { EMBEDDED_BAN_PAUSE_NS } else { BAN_PAUSE_NS };
-    let link = |access: &Access, path: &str, limits| {
-        link(access, path, limits).map(|link| LinkConfig { ban_pause_ns, ..link })
-    };
     let (offset_writer, offset_reader) = clock_offset();
     let options = LiveOptions {
         market_feed,
-        feed: LiveFeedConfig {
-            link: link(access, "/v5/public/linear", WsLimits::default())?,
-            connections: usize::from(config.venue.market_connections),
-            renew_every_ns: config.venue.renew_connections_every.0,
-            silent_after_ns: config.venue.stream_silent_after.0,
-            subscribe: messages.into_iter().map(String::into_bytes).collect(),
-            resubscribe,
-        },
+        feed,
+        more_feeds: feeds,
         gateway: GatewayConfig {
             trade: link(access, "/v5/trade", order_limits)?,
             private: link(access, "/v5/private", order_limits)?,
@@ -359,7 +462,7 @@ fn trade(
         },
         reconcile: Some(LiveReconcile {
             config: ReconcilerConfig { ban_pause_ns, ..ReconcilerConfig::new(run_id, SETTLE_COIN) },
-            rest: RestClient::new(rest_config)?,
+            rest: RestClient::new(rest_config.clone())?,
             offset: (opening.clock_offset, offset_writer),
             executions_since_ms: opening.began_ms,
         }),
@@ -370,7 +473,6 @@ fn trade(
         guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
     };
-    let engine = EngineConfig { reconcile: config.reconcile(), ..config.engine() };
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
     let mut rss = RssBytes::begin();
 
@@ -394,6 +496,8 @@ fn trade(
         rss = RssBytes::begin();
     }
 
+    let every = Duration::from_nanos(config.scan.refresh.0);
+    let mut refresh = Refresh::start(RestClient::new(rest_config)?, &table, every)?;
     let limit = args.run_for.map(|d| Duration::from_nanos(d.0));
     let mut status_line = StatusLine::new();
     let trading = Instant::now();
@@ -416,6 +520,7 @@ fn trade(
         } else if limit.is_some_and(|limit| trading.elapsed() >= limit) {
             break "time is up";
         }
+        refresh.act(&mut live);
         if let Some(status) = live.status().read() {
             status_line.tick(&status, trading.elapsed());
         }

@@ -12,7 +12,7 @@ use super::{Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::net::tls;
 use crate::simex::fault::{Act, FaultScript};
-use crate::simex::{FeedConfig, ListingConfig, Simex, SimexConfig, load_capture};
+use crate::simex::{FeedConfig, ListingConfig, ListingProfile, Simex, SimexConfig, load_capture};
 use crate::types::{Lots, Money, Ticks, VenueId};
 
 /// Arguments of `tercel simex`.
@@ -27,6 +27,15 @@ pub struct SimexArgs {
     /// Seed of the simulated traders.
     #[arg(long)]
     seed: Option<u64>,
+    /// How many linear instruments it lists; beyond BTCUSDT and ETHUSDT they are made up, some of them not trading.
+    #[arg(long, value_name = "N")]
+    instruments: Option<usize>,
+    /// How often the made-up instruments move, in percent of the ordinary.
+    #[arg(long, value_name = "PERCENT")]
+    activity: Option<u32>,
+    /// List BTCUSDT and ETHUSDT as spot pairs too.
+    #[arg(long)]
+    spot: bool,
     /// Serve TLS; the certificate authority to trust is written to DIR/ca.pem.
     #[arg(long, value_name = "DIR")]
     tls: Option<PathBuf>,
@@ -52,6 +61,16 @@ pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig,
         account.leverage_e2 = config.risk.leverage_e2;
     }
     simex.feed = FeedConfig::Population { seed: config.simex.seed };
+    let most = crate::types::InstrumentTable::LEN_MAX / 2;
+    if config.simex.instruments == 0 || config.simex.instruments > most {
+        return Err(Failure::usage(format!("the simulated venue lists 1 to {most} instruments")));
+    }
+    if config.simex.instruments != simex.listings.len() {
+        simex.list_universe(config.simex.instruments, config.simex.seed, config.simex.activity);
+    }
+    if config.simex.spot {
+        simex.list_spot();
+    }
     if let Some(file) = feed {
         let found = sidecar_or_inference(file)?;
         let venue = found.meta.venue().map_err(Failure::usage)?;
@@ -66,7 +85,13 @@ pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig,
                 let mut spec = *spec;
                 spec.min_notional = Money::new(5 * Money::ONE.get());
                 spec.max_qty = Lots::new(1_000_000_000);
-                ListingConfig { spec, start_px: Ticks::new(1), unit: Lots::new(1), ticks_per_second: 1 }
+                ListingConfig {
+                    spec,
+                    start_px: Ticks::new(1),
+                    unit: Lots::new(1),
+                    ticks_per_second: 1,
+                    profile: ListingProfile::default(),
+                }
             })
             .collect();
         simex.feed = FeedConfig::Capture { lines: load_capture(file)?, speed_percent: 100, repeat: false };
@@ -107,10 +132,21 @@ pub fn run(args: &SimexArgs) -> Outcome {
     if let Some(seed) = args.seed {
         config.simex.seed = seed;
     }
+    if let Some(count) = args.instruments {
+        config.simex.instruments = count;
+    }
+    if let Some(percent) = args.activity {
+        config.simex.activity = percent;
+    }
+    config.simex.spot |= args.spot;
     let mut simex = simex_config(&config, args.feed.as_deref())?;
     simex.faults = venue_faults(args.faults.as_deref())?;
     let account = simex.accounts.first().cloned().unwrap_or_default();
-    let symbols: Vec<String> = simex.listings.iter().map(|l| l.spec.symbol.to_string()).collect();
+    let mut symbols: Vec<String> = simex.listings.iter().map(|l| l.spec.symbol.to_string()).collect();
+    if symbols.len() > SYMBOLS_SHOWN {
+        let more = symbols.split_off(SYMBOLS_SHOWN).len();
+        symbols.push(format!("and {more} more"));
+    }
     let tls_config = match &args.tls {
         Some(dir) => {
             let certs = tls::generate(&["localhost", "127.0.0.1"])?;
@@ -156,3 +192,6 @@ pub fn run(args: &SimexArgs) -> Outcome {
     }
     Ok(Exit::Good)
 }
+
+/// More names than these would hide the rest of the greeting.
+const SYMBOLS_SHOWN: usize = 8;

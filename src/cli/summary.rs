@@ -27,6 +27,7 @@ pub struct BookSummary {
     trades: u64,
     levels_dropped: u64,
     top_of_book: TopOfBook,
+    withdrawn: bool,
 }
 
 /// The integrity certificate.
@@ -274,6 +275,7 @@ impl Summary {
                         equal: book.certificate.equal,
                         given_up: book.certificate.given_up,
                     },
+                    withdrawn: book.is_withdrawn,
                 }
             })
             .collect();

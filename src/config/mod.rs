@@ -4,14 +4,19 @@
 //! Secrets are not part of it: keys come from the environment. `tercel check-config FILE` prints what a file means.
 
 mod value;
+#[macro_use]
+mod table;
+mod scan;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
+pub use value::Ratio;
+use value::StepText;
 pub use value::{Bps, Duration, MoneyText, parse_duration};
-use value::{Ratio, StepText};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::order::LifeRules;
@@ -68,6 +73,8 @@ pub struct Config {
     pub threads: ThreadsTable,
     /// Capacities.
     pub limits: LimitsTable,
+    /// Which instruments are worth trading.
+    pub scan: ScanTable,
     /// The simulated venue.
     pub simex: SimexTable,
     /// The journal.
@@ -77,7 +84,7 @@ pub struct Config {
 }
 
 /// Which environment of the venue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Environment {
     /// The simulated venue inside this process.
@@ -177,15 +184,6 @@ pub enum StrategyName {
 pub struct StrategyConfig {
     /// Its name.
     pub name: StrategyName,
-}
-
-macro_rules! table {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Deserialize, Serialize)]
-        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
-    };
 }
 
 table! {
@@ -401,6 +399,12 @@ table! {
     SimexTable {
         /// Seed of its population.
         seed: u64,
+        /// How many linear instruments it lists: the first two are BTCUSDT and ETHUSDT, the others are made up.
+        instruments: usize,
+        /// How often the made-up ones move, in percent of the ordinary.
+        activity: u32,
+        /// Whether BTCUSDT and ETHUSDT are listed as spot pairs too.
+        spot: bool,
         /// Balance of the account.
         balance: MoneyText,
         /// Fee of a resting fill.
@@ -419,6 +423,9 @@ impl Default for SimexTable {
         let d = SimLatency::default();
         Self {
             seed: 7,
+            instruments: 2,
+            activity: 100,
+            spot: false,
             balance: MoneyText(crate::types::Money::new(10_000 * crate::types::Money::ONE.get())),
             // What Bybit's highest tier pays; see [`SimexTable`] for other tiers.
             maker_fee_bps: Bps(Rate::ZERO),
@@ -660,6 +667,7 @@ impl Config {
         if (guard.address.is_some() || guard.listen.is_some()) && guard.key_file.is_none() {
             return Err(format!("{}: a guard on another host needs a shared key", line_of("key-file")));
         }
+        self.scan.check().map_err(|(key, text)| format!("{}: {text}", line_of(key)))?;
         for instrument in &self.instruments {
             if Symbol::new(instrument.symbol.as_bytes()).is_none() {
                 let found = &instrument.symbol;

@@ -29,6 +29,15 @@ pub struct StepText(pub Step);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio(pub f64);
 
+impl FromStr for Ratio {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
+        value.map(Self).ok_or_else(|| format!("found `{text}`, allowed are finite numbers"))
+    }
+}
+
 /// Reads a span of time such as `30s`, `250ms`, `10us`, `5m`, `2h`.
 ///
 /// # Errors
@@ -104,14 +113,21 @@ impl Visitor<'_> for DecimalVisitor {
     }
 }
 
-impl<'de> Deserialize<'de> for MoneyText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(DecimalVisitor)?;
-        let money = Money::parse(text.as_bytes()).map_err(|e| Error::custom(format!("found `{text}`: {e}")))?;
+impl FromStr for MoneyText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let money = Money::parse(text.as_bytes()).map_err(|e| format!("found `{text}`: {e}"))?;
         if money < Money::ZERO {
-            return Err(Error::custom(format!("found `{text}`, allowed are amounts of 0 and more")));
+            return Err(format!("found `{text}`, allowed are amounts of 0 and more"));
         }
         Ok(Self(money))
+    }
+}
+
+impl<'de> Deserialize<'de> for MoneyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DecimalVisitor)?.parse().map_err(Error::custom)
     }
 }
 

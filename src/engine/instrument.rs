@@ -38,6 +38,8 @@ pub(super) struct Instrument {
     pub venue_answer: Option<(Lots, Nanos)>,
     /// When the last execution was booked.
     pub filled_at: Nanos,
+    /// Nothing is placed here: it was told so.
+    pub is_withdrawn: bool,
 }
 
 impl Instrument {
@@ -58,14 +60,19 @@ impl Instrument {
             venue_position: None,
             venue_answer: None,
             filled_at: Nanos::ZERO,
+            is_withdrawn: false,
         }
     }
 
-    /// Whether a strategy may look: the book is proven whole and both sides are there, not crossed.
+    /// Whether a strategy may look: the book is proven whole and both sides are there, not crossed, and nobody said no.
     #[inline]
     pub fn is_quotable(&self) -> bool {
         let touch = self.fused.touch();
-        self.state == BookState::Live && touch.bid.is_some() && touch.ask.is_some() && !touch.is_crossed()
+        self.state == BookState::Live
+            && !self.is_withdrawn
+            && touch.bid.is_some()
+            && touch.ask.is_some()
+            && !touch.is_crossed()
     }
 
     /// Price at which exposure is counted: the ask, which is the greater one.

@@ -239,6 +239,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Pass(pass) => self.on_pass(pass, out),
             Event::Link(link) => self.on_link(link, out),
             Event::Timer(_) => self.on_timer(out),
+            Event::Control(meta, Control::Withdraw) => self.set_withdrawn(meta.instrument, true, out),
+            Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
             Event::Signal(_) => {}
         }
@@ -350,6 +352,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         if matches!(self.mode, Mode::Stopping | Mode::Killed) {
             self.cancel_everything(out);
+        } else if self.instruments.iter().any(|instrument| instrument.is_withdrawn) {
+            self.cancel_withdrawn(out);
         }
         self.work_account(out);
     }
@@ -360,6 +364,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             (_, Control::Stop) => Mode::Stopping,
             (Mode::Watching | Mode::Trading, Control::Arm) => Mode::Trading,
             (Mode::Stopping, Control::Arm) => Mode::Stopping,
+            // These concern one instrument.
+            (mode, Control::Withdraw | Control::Readmit) => mode,
         };
         self.permit();
         if self.mode != Mode::Trading {
@@ -367,6 +373,17 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 instrument.withdraw_wishes();
             }
             self.cancel_everything(out);
+        }
+    }
+
+    /// Takes an instrument out of trading, or back into it.
+    fn set_withdrawn(&mut self, id: InstrumentId, is_withdrawn: bool, out: &mut impl CommandSink) {
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.is_withdrawn = is_withdrawn;
+        if is_withdrawn {
+            instrument.withdraw_wishes();
+            self.work_quotes(id, out);
+            self.cancel_withdrawn(out);
         }
     }
 

@@ -2,6 +2,7 @@
 //! never more than the rate budget. What cannot leave now waits as the newest wish and is looked at again with the next
 //! event of the instrument or the next timer.
 
+use super::instrument::Instrument;
 use super::{Engine, Probe};
 use crate::order::{News, Order, OrderState};
 use crate::risk::{Refusal, Request, Risk, Spend};
@@ -236,10 +237,21 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// Asks for the end of every order for which that is not under way. Called again by the timer until none is left.
     pub(super) fn cancel_everything(&mut self, out: &mut impl CommandSink) {
+        self.cancel_where(|_| true, out);
+    }
+
+    /// The same for instruments that are withdrawn.
+    pub(super) fn cancel_withdrawn(&mut self, out: &mut impl CommandSink) {
+        self.cancel_where(|instrument| instrument.is_withdrawn, out);
+    }
+
+    fn cancel_where(&mut self, is_meant: impl Fn(&Instrument) -> bool, out: &mut impl CommandSink) {
         let patience = self.config.answer_within_ns;
         loop {
             let now = self.now;
+            let instruments = &self.instruments;
             let next = self.orders.iter().find(|order| match order.state {
+                _ if !instruments.get(order.instrument.idx()).is_none_or(&is_meant) => false,
                 OrderState::Live | OrderState::PendingAmend => true,
                 // In doubt: ask again now and then; a cancel is harmless.
                 OrderState::Unknown => now.saturating_since(order.asked_at) >= patience,

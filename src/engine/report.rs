@@ -26,6 +26,8 @@ pub struct BookReport {
     pub levels_dropped: u64,
     /// What the comparison with the venue's own top found.
     pub certificate: CertificateCounts,
+    /// Whether the instrument was withdrawn from trading.
+    pub is_withdrawn: bool,
 }
 
 /// One position.
@@ -146,6 +148,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 trades: i.trades,
                 levels_dropped: i.book.levels_dropped(),
                 certificate: i.certificate.counts(),
+                is_withdrawn: i.is_withdrawn,
             })
             .collect();
         let positions: Vec<PositionReport> = self

@@ -396,3 +396,48 @@ fn the_certificate_runs_along() {
     let certificate = rig.engine.report().books[0].certificate;
     assert_eq!((certificate.checked, certificate.equal), (1, 1));
 }
+
+#[test]
+fn a_withdrawn_instrument_is_cancelled_and_not_quoted_until_it_is_readmitted() {
+    let mut rig = Rig::new(Fixed { distance: 5, qty: 3, take: false });
+    rig.go_live();
+    let quotes: Vec<Command> = rig.out.drain(..).collect();
+    assert_eq!(quotes.len(), 2);
+    for quote in &quotes {
+        rig.ack(Op::Create, quote.client_id);
+        rig.told(quote, OrderStatus::New, 0);
+    }
+    rig.out.clear();
+    rig.control(Control::Withdraw);
+    let cancels: Vec<Command> = rig.out.drain(..).collect();
+    assert!(cancels.len() == 2 && cancels.iter().all(|c| c.kind == CommandKind::Cancel), "{cancels:?}");
+    for quote in &quotes {
+        rig.ack(Op::Cancel, quote.client_id);
+        rig.told(quote, OrderStatus::Cancelled, 0);
+    }
+    // Neither the market nor a new book nor arming again brings it back.
+    rig.book(600_010, 600_011);
+    rig.status(BookState::Stale);
+    rig.go_live();
+    rig.control(Control::Arm);
+    rig.book(600_020, 600_021);
+    assert!(rig.out.is_empty() && rig.engine.is_flat_of_orders(), "{:?}", rig.out);
+    assert!(rig.engine.report().books[0].is_withdrawn && rig.engine.mode() == Mode::Trading);
+    rig.control(Control::Readmit);
+    rig.book(600_030, 600_031);
+    assert_eq!(rig.out.iter().filter(|c| c.kind == CommandKind::New).count(), 2, "{:?}", rig.out);
+}
+
+#[test]
+fn an_order_whose_birth_was_not_answered_yet_is_cancelled_after_the_withdrawal() {
+    let mut rig = Rig::new(Fixed { distance: 5, qty: 3, take: false });
+    rig.go_live();
+    let quotes: Vec<Command> = rig.out.drain(..).collect();
+    rig.control(Control::Withdraw);
+    assert!(rig.out.is_empty(), "{:?}", rig.out);
+    for quote in &quotes {
+        rig.ack(Op::Create, quote.client_id);
+        rig.told(quote, OrderStatus::New, 0);
+    }
+    assert_eq!(rig.out.iter().filter(|c| c.kind == CommandKind::Cancel).count(), 2, "{:?}", rig.out);
+}

@@ -37,6 +37,9 @@ pub struct LiveOptions {
     pub market_feed: MarketFeed,
     /// The public stream.
     pub feed: LiveFeedConfig,
+    /// Further connections for instruments that one connection may not carry, each with a decoder of its own. They share
+    /// the feed's thread; each instrument belongs to one of them.
+    pub more_feeds: Vec<(MarketFeed, LiveFeedConfig)>,
     /// Order entry and private stream.
     pub gateway: GatewayConfig,
     /// Threads.
@@ -120,6 +123,12 @@ pub enum LiveError {
     NoReport(&'static str),
 }
 
+/// Slots of a ring from a feed with so many instruments: when all are subscribed at once, all snapshots come at once. One of
+/// 50 levels a side is 34 records, and a second stream beside it brings one more.
+fn market_ring_slots(instruments: usize) -> usize {
+    (instruments * 64).next_power_of_two().clamp(MARKET_RING_SLOTS, 8 * MARKET_RING_SLOTS)
+}
+
 impl Live {
     /// Starts the threads. The engine watches until it is armed.
     ///
@@ -130,13 +139,27 @@ impl Live {
         config: EngineConfig,
         strategy: S,
     ) -> Result<Self, LiveError> {
-        let LiveOptions { table, market_feed, feed, gateway, topology, cpus, idle, journal, reconcile, guard } =
-            options;
+        let LiveOptions {
+            table,
+            market_feed,
+            feed,
+            more_feeds,
+            gateway,
+            topology,
+            cpus,
+            idle,
+            journal,
+            reconcile,
+            guard,
+        } = options;
         let clock = Clock::new();
-        let (from_feed, to_core_market) = {
-            let (producer, consumer) = spsc(MARKET_RING_SLOTS);
-            (producer, consumer)
-        };
+        let mut market_rings = Vec::new();
+        let mut feeds = Vec::new();
+        for (decoder, config) in std::iter::once((market_feed, feed)).chain(more_feeds) {
+            let (from_feed, to_core) = spsc(market_ring_slots(table.len()));
+            market_rings.push(to_core);
+            feeds.push(LiveFeedDuty::new(config, decoder, &table, from_feed, clock.clone()));
+        }
         let (gateway_events, to_core_orders) = spsc(MARKET_RING_SLOTS);
         let (core_commands, to_gateway) = spsc(COMMAND_RING_SLOTS);
         let (control, to_core_control) = spsc(CONTROL_RING_SLOTS);
@@ -154,7 +177,8 @@ impl Live {
         let engine = Engine::with_probe(&table, config, strategy, ClockProbe(clock.clone()));
         // Order news before market data: what we own comes before what we want.
         let (answers, to_core_answers) = spsc(MARKET_RING_SLOTS);
-        let inputs = vec![to_core_control, to_core_orders, to_core_answers, to_core_market];
+        let mut inputs = vec![to_core_control, to_core_orders, to_core_answers];
+        inputs.append(&mut market_rings);
         let (mut core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
         let reconciler = match reconcile {
             Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
@@ -175,23 +199,23 @@ impl Live {
             }
             None => None,
         };
-        let feed = LiveFeedDuty::new(feed, market_feed, &table, from_feed, clock.clone());
         let mut gateway =
             GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
         if let Some((beat, terms)) = guard {
             core.set_pulse(CorePulse::new(beat.clone(), terms));
             gateway.set_pulse(GatewayPulse::new(beat, terms));
         }
-        let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
-            (DutyKind::Feed, Box::new(feed)),
-            (DutyKind::Core, Box::new(core)),
-            (DutyKind::Gateway, Box::new(gateway)),
-        ];
+        let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = Vec::new();
+        for feed in feeds {
+            parts.push((DutyKind::Feed, Box::new(feed)));
+        }
+        parts.push((DutyKind::Core, Box::new(core)));
+        parts.push((DutyKind::Gateway, Box::new(gateway)));
         let mut threads = Vec::new();
         for (idx, kinds) in topology.threads().iter().enumerate() {
             let mut duties = Vec::new();
             for kind in kinds {
-                if let Some(at) = parts.iter().position(|part| part.0 == *kind) {
+                while let Some(at) = parts.iter().position(|part| part.0 == *kind) {
                     duties.push(parts.remove(at).1);
                 }
             }
@@ -251,7 +275,8 @@ impl Live {
     pub fn finish(self) -> Result<LiveOutcome, LiveError> {
         self.stop.set();
         let elapsed_s = self.started.elapsed().as_secs_f64();
-        let (mut feed, mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None, None);
+        let mut feed: Option<FeedReport> = None;
+        let (mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None);
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -260,7 +285,10 @@ impl Live {
             }
             for report in end.reports {
                 match report {
-                    DutyReport::Feed(report) => feed = Some(*report),
+                    DutyReport::Feed(report) => match &mut feed {
+                        Some(feed) => feed.merge(*report),
+                        None => feed = Some(*report),
+                    },
                     DutyReport::Core(report) => core = Some(*report),
                     DutyReport::Gateway(report) => gateway = Some(*report),
                     DutyReport::Recorder(report) => recorder = Some(*report),

@@ -36,6 +36,24 @@ pub struct FeedReport {
     pub lost_links: u64,
 }
 
+impl FeedReport {
+    /// Adds what another feed of the same run leaves behind.
+    pub fn merge(&mut self, other: Self) {
+        let Self { counters, ring_full, first_errors, race, silent_streams, renewals, lost_links } = other;
+        self.counters.add(&counters);
+        self.ring_full += ring_full;
+        self.first_errors.extend(first_errors);
+        self.first_errors.truncate(ERRORS_KEPT);
+        self.silent_streams += silent_streams;
+        self.renewals += renewals;
+        self.lost_links += lost_links;
+        for (count, more) in self.race.iter_mut().zip(race) {
+            count.first += more.first;
+            count.late += more.late;
+        }
+    }
+}
+
 /// Refused messages that are kept for the report.
 const ERRORS_KEPT: usize = 5;
 

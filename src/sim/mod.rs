@@ -19,6 +19,7 @@ mod population;
 mod queue;
 mod record;
 mod rng;
+mod thin;
 mod venue;
 
 pub use account::{Account, FillEffect, Holding};
@@ -32,4 +33,5 @@ pub use record::{
     VenueLimits,
 };
 pub use rng::Rng;
+pub use thin::{ThinMarket, ThinStyle};
 pub use venue::Venue;

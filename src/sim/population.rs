@@ -7,6 +7,7 @@
 use super::{
     order::{Incoming, OrderNo, OwnerId, Report, SelfTrade},
     rng::Rng,
+    thin::{Thin, ThinMarket},
     venue::Venue,
 };
 use crate::types::{InstrumentId, Lots, Nanos, Side, Ticks, TimeInForce};
@@ -28,15 +29,25 @@ pub struct CrowdMarket {
 /// The crowd.
 pub struct Population {
     crowds: Vec<Crowd>,
+    thin: Vec<Thin>,
     next_step: Option<Nanos>,
 }
 
 impl Population {
     /// Gathers a crowd for each market. Their owners are numbered from [`OwnerId::CROWD`].
     pub fn new(seed: u64, markets: &[CrowdMarket]) -> Self {
+        Self::with_thin(seed, markets, &[])
+    }
+
+    /// Gathers a crowd for each market, and a maker with some takers for each thin one.
+    pub fn with_thin(seed: u64, markets: &[CrowdMarket], thin: &[ThinMarket]) -> Self {
         let mut seeds = Rng::new(seed);
         let crowd = |(idx, market): (usize, &CrowdMarket)| Crowd::new(seeds.next_u64(), idx as u32, *market);
-        Self { crowds: markets.iter().enumerate().map(crowd).collect(), next_step: None }
+        let crowds = markets.iter().enumerate().map(crowd).collect();
+        let owner = |idx: usize| OwnerId::CROWD + (markets.len() + idx) as u32 * OWNERS_PER_MARKET;
+        let thin =
+            thin.iter().enumerate().map(|(idx, market)| Thin::new(seeds.next_u64(), owner(idx), *market)).collect();
+        Self { crowds, thin, next_step: None }
     }
 
     /// Lets the crowd act up to `now`, at most a second of it in one call, and returns how many steps that was.
@@ -46,11 +57,17 @@ impl Population {
         let mut next = *self.next_step.get_or_insert(now);
         let mut steps = 0;
         // What accounts did to the crowd since the last call concerns every crowd; in a step each reads only what it caused.
-        self.crowds.iter_mut().for_each(|crowd| crowd.absorb(venue.crowd_reports()));
+        if !venue.crowd_reports().is_empty() {
+            self.crowds.iter_mut().for_each(|crowd| crowd.absorb(venue.crowd_reports()));
+            self.thin.iter_mut().for_each(|thin| thin.absorb(venue.crowd_reports()));
+        }
         venue.clear_crowd_reports();
         while next <= now && steps < STEPS_PER_POLL_MAX {
             for crowd in &mut self.crowds {
                 crowd.step(venue, next);
+            }
+            for thin in &mut self.thin {
+                thin.poll(venue, next);
             }
             next = next.saturating_add(STEP_NS);
             steps += 1;
@@ -61,8 +78,9 @@ impl Population {
 
     /// Returns the fair value of an instrument, which no trader of the venue can see.
     pub fn fair_px(&self, instrument: InstrumentId) -> Option<Ticks> {
-        let crowd = self.crowds.iter().find(|crowd| crowd.market.instrument == instrument)?;
-        Some(Ticks::new(crowd.fair()))
+        let crowd = self.crowds.iter().find(|crowd| crowd.market.instrument == instrument).map(Crowd::fair);
+        let thin = || self.thin.iter().find(|thin| thin.instrument() == instrument).map(Thin::fair);
+        crowd.or_else(thin).map(Ticks::new)
     }
 }
 

@@ -465,9 +465,10 @@ impl Venue {
         self.listings.get(instrument.idx()).map(|listing| &listing.market)
     }
 
-    /// Returns the instrument of that name.
-    pub fn find(&self, symbol: &str) -> Option<InstrumentId> {
-        let at = self.listings.iter().position(|listing| listing.spec.symbol.as_str() == symbol)?;
+    /// Returns the instrument of that product and name; one name may be both a contract and a spot pair.
+    pub fn find(&self, product: Product, symbol: &str) -> Option<InstrumentId> {
+        let is_meant = |listing: &Listing| listing.spec.product == product && listing.spec.symbol.as_str() == symbol;
+        let at = self.listings.iter().position(is_meant)?;
         Some(InstrumentId(at as u16))
     }
 

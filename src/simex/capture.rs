@@ -10,7 +10,7 @@ use super::{
 use crate::{
     journal::{CaptureError, CaptureReader},
     sim::Venue,
-    types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Lots, Nanos, Ticks},
+    types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Lots, Nanos, Product, Ticks},
     venue::{Arrival, FeedConfig, FrameKind, bybit::MarketFeed},
 };
 use serde_json::{Map, Value};
@@ -196,7 +196,7 @@ impl CapturedTopic {
         let depth = family.strip_prefix("orderbook.").and_then(|depth| depth.parse().ok());
         Self {
             name: name.to_owned(),
-            instrument: venue.find(symbol),
+            instrument: [Product::Linear, Product::Spot].into_iter().find_map(|product| venue.find(product, symbol)),
             book: depth.map(|depth| CapturedBook { depth, ..CapturedBook::default() }),
             ticker: (family == "tickers").then(Default::default),
         }

@@ -2,7 +2,7 @@
 
 use super::{capture::CaptureLine, fault::FaultScript};
 use crate::{
-    sim::VenueLimits,
+    sim::{ThinStyle, VenueLimits},
     types::{InstrumentSpec, Lots, Money, Product, Rate, Step, Symbol, Ticks, VenueId},
 };
 
@@ -48,6 +48,55 @@ pub struct ListingConfig {
     pub unit: Lots,
     /// How much a population's fair value moves in a second, as a standard deviation in ticks.
     pub ticks_per_second: i64,
+    /// What else sets it apart.
+    pub profile: ListingProfile,
+}
+
+/// What sets an instrument apart from the ordinary one, which the default is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ListingProfile {
+    /// Whether it can be traded.
+    pub status: ListingStatus,
+    /// A cheap market of this style instead of a whole crowd; its own deviation counts.
+    pub thin: Option<ThinStyle>,
+    /// Rate of its funding payments instead of the venue's.
+    pub funding_rate: Option<Rate>,
+    /// Time between its funding payments instead of the venue's.
+    pub funding_interval_ns: Option<u64>,
+    /// How long it had been listed when the venue opened; none: since 30 March 2020.
+    pub age_ns: Option<u64>,
+    /// A dated future: when it is settled, in milliseconds since the epoch.
+    pub delivery_ms: Option<u64>,
+    /// Contracts open, as told; nothing depends on it.
+    pub open_interest: Lots,
+    /// The seed of prices and volumes before the opening; without one there is no past.
+    pub past_seed: Option<u64>,
+}
+
+/// What an instrument's life has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ListingStatus {
+    /// Announced; nothing trades yet.
+    PreLaunch,
+    /// Trades.
+    #[default]
+    Trading,
+    /// Being settled; nothing trades any more.
+    Delivering,
+    /// Over.
+    Closed,
+}
+
+impl ListingStatus {
+    /// Returns the venue's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PreLaunch => "PreLaunch",
+            Self::Trading => "Trading",
+            Self::Delivering => "Delivering",
+            Self::Closed => "Closed",
+        }
+    }
 }
 
 /// Who or what is the counterparty.
@@ -119,14 +168,30 @@ impl Default for SimexConfig {
     }
 }
 
-fn default_listings() -> Vec<ListingConfig> {
+impl SimexConfig {
+    /// Lists BTCUSDT and ETHUSDT as spot pairs too, after what is listed already.
+    pub fn list_spot(&mut self) {
+        for mut listing in default_listings() {
+            listing.spec.product = Product::Spot;
+            self.listings.push(listing);
+        }
+    }
+}
+
+pub(super) fn default_listings() -> Vec<ListingConfig> {
     let listing = |symbol: &[u8], tick: &[u8], lot: &[u8], start_px: &[u8], unit: i64| {
         let (tick, lot) = (Step::from_text(tick).ok()?, Step::from_text(lot).ok()?);
         let mut spec = InstrumentSpec::new(VenueId::BYBIT, Symbol::new(symbol)?, Product::Linear, tick, lot)?;
         spec.min_notional = Money::ONE.saturating_mul(5);
         spec.max_qty = Lots::new(1_190_000);
         let start_px = tick.parse_ticks(start_px).ok()?;
-        Some(ListingConfig { spec, start_px, unit: Lots::new(unit), ticks_per_second: 8 })
+        Some(ListingConfig {
+            spec,
+            start_px,
+            unit: Lots::new(unit),
+            ticks_per_second: 8,
+            profile: ListingProfile::default(),
+        })
     };
     let listings =
         [listing(b"BTCUSDT", b"0.1", b"0.001", b"60000", 50), listing(b"ETHUSDT", b"0.01", b"0.01", b"3000", 100)];

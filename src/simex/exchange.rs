@@ -2,6 +2,7 @@
 
 use super::{
     auth,
+    config::ListingStatus,
     error::ApiError,
     json,
     limits::{Budget, Kind, RateLimiter},
@@ -17,6 +18,8 @@ pub(super) struct Exchange {
     pub users: Vec<User>,
     /// When the venue last restarted: orders that closed before are only in the history.
     pub restarted: Nanos,
+    /// What can be traded, by instrument.
+    pub statuses: Vec<ListingStatus>,
     /// How far the price of the next limit order is moved away from the market.
     pub reprice_ticks: Option<u32>,
 }
@@ -83,6 +86,13 @@ impl Exchange {
 
     fn create(&mut self, account: AccountId, body: &Value, now: Nanos) -> Result<Acked, ApiError> {
         let (instrument, spec) = self.instrument(body)?;
+        match self.statuses.get(instrument.idx()).copied().unwrap_or_default() {
+            ListingStatus::Trading => {}
+            ListingStatus::PreLaunch => return Err(ApiError::new(110_074, "This contract is not live")),
+            ListingStatus::Delivering | ListingStatus::Closed => {
+                return Err(ApiError::new(110_066, "Trading is currently not allowed."));
+            }
+        }
         let side = match text(body, "side") {
             Some("Buy") => Side::Bid,
             Some("Sell") => Side::Ask,
@@ -183,8 +193,8 @@ impl Exchange {
         let category = text(body, "category").ok_or_else(|| ApiError::param("category"))?;
         let product = Product::from_name(category).ok_or_else(|| ApiError::param("category"))?;
         let symbol = text(body, "symbol").ok_or_else(|| ApiError::param("symbol"))?;
-        let id = self.venue.find(symbol).ok_or_else(|| ApiError::param("symbol"))?;
-        let spec = self.venue.spec(id).filter(|spec| spec.product == product);
+        let id = self.venue.find(product, symbol).ok_or_else(|| ApiError::param("symbol"))?;
+        let spec = self.venue.spec(id);
         spec.map(|spec| (id, *spec)).ok_or_else(|| ApiError::param("symbol"))
     }
 

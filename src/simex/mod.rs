@@ -15,6 +15,7 @@
 //! Deliberately absent: inverse contracts, hedge mode, triggers, take-profit and stop-loss, liquidation, price limits, klines.
 
 mod auth;
+mod candles;
 mod capture;
 mod config;
 mod error;
@@ -30,18 +31,22 @@ mod report;
 mod rest;
 mod server;
 mod stream;
+mod tape;
 #[cfg(test)]
 mod tests;
+mod universe;
 
 pub use capture::{CaptureLine, load_capture};
-pub use config::{AccountConfig, FeedConfig, ListingConfig, SimexConfig};
+pub use config::{AccountConfig, FeedConfig, ListingConfig, ListingProfile, ListingStatus, SimexConfig};
 pub use hub::SimexHub;
 pub use report::{AccountReport, PositionReport, VenueReport};
 pub use server::{SimexHandle, SimexServer};
 
 use crate::{
     net::{HttpCodec, Message, WsCodec, WsLimits},
-    sim::{AccountId, CrowdMarket, ExecutionKind, Market, Matching, Population, QueueModel, Venue, VenueEvent},
+    sim::{
+        AccountId, CrowdMarket, ExecutionKind, Market, Matching, Population, QueueModel, ThinMarket, Venue, VenueEvent,
+    },
     types::{InstrumentId, Nanos},
 };
 use capture::Capture;
@@ -49,10 +54,11 @@ use exchange::{Exchange, User};
 use faulty::Faults;
 use json::Obj;
 use limits::RateLimiter;
-use public::{Frame, PublicFeed, PublicTrade, Topic};
+use public::{Frame, PublicFeed, Topic};
 use rest::{HttpRequest, HttpResponse};
 use std::collections::{BTreeMap, VecDeque};
 use stream::Stream;
+use tape::PublicTrade;
 
 /// A connection of a simulated venue; numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +84,7 @@ pub struct Simex {
     frames: Vec<Frame>,
     /// A script of faults under way.
     faults: Option<Box<Faults>>,
+    opened: Nanos,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,14 +147,21 @@ impl Simex {
         match std::mem::replace(&mut config.feed, FeedConfig::Quiet) {
             FeedConfig::Quiet => {}
             FeedConfig::Population { seed } => {
-                let crowd = |(idx, listing): (usize, &ListingConfig)| CrowdMarket {
-                    instrument: InstrumentId(idx as u16),
-                    start_px: listing.start_px,
-                    unit: listing.unit,
-                    ticks_per_second: listing.ticks_per_second,
-                };
-                let markets: Vec<_> = config.listings.iter().enumerate().map(crowd).collect();
-                let mut crowd = Population::new(seed, &markets);
+                let (mut markets, mut thin) = (Vec::new(), Vec::new());
+                for (idx, listing) in config.listings.iter().enumerate() {
+                    if listing.profile.status != ListingStatus::Trading {
+                        continue;
+                    }
+                    let (instrument, start_px, unit) = (InstrumentId(idx as u16), listing.start_px, listing.unit);
+                    match listing.profile.thin {
+                        Some(style) => thin.push(ThinMarket { instrument, start_px, unit, style }),
+                        None => {
+                            let ticks_per_second = listing.ticks_per_second;
+                            markets.push(CrowdMarket { instrument, start_px, unit, ticks_per_second });
+                        }
+                    }
+                }
+                let mut crowd = Population::with_thin(seed, &markets, &thin);
                 crowd.poll(&mut venue, now);
                 population = Some(crowd);
             }
@@ -155,10 +169,11 @@ impl Simex {
                 capture = Some(Capture::new(lines, &venue, speed_percent, repeat));
             }
         }
-        let public = PublicFeed::new(config.listings.len(), config.funding_rate, config.funding_interval_ns);
+        let statuses = config.listings.iter().map(|listing| listing.profile.status).collect();
+        let public = PublicFeed::new(&config, now);
         let script = std::mem::take(&mut config.faults);
         let mut simex = Self {
-            exchange: Exchange { venue, users, restarted: Nanos::ZERO, reprice_ticks: None },
+            exchange: Exchange { venue, users, restarted: Nanos::ZERO, statuses, reprice_ticks: None },
             public,
             population,
             capture,
@@ -171,6 +186,7 @@ impl Simex {
             counts: Counts::default(),
             frames: Vec::new(),
             faults: None,
+            opened: now,
         };
         if !script.faults.is_empty() {
             simex.set_faults(&script, now);
@@ -273,7 +289,7 @@ impl Simex {
         self.pay_funding(now);
         self.push_events(now);
         let mut frames = std::mem::take(&mut self.frames);
-        self.public.poll(&self.exchange.venue, self.followers.keys().copied(), now, &mut frames);
+        self.public.poll(&self.exchange.venue, now, &mut frames);
         work += frames.len();
         self.fan_out(&mut frames, now);
         self.frames = frames;
@@ -491,8 +507,8 @@ impl Simex {
     fn pay_funding(&mut self, now: Nanos) {
         let due = *self.next_funding.get_or_insert_with(|| self.public.next_funding(now));
         if due <= now {
-            for idx in 0..self.exchange.venue.instruments_len() {
-                self.exchange.venue.fund(InstrumentId(idx as u16), self.config.funding_rate, now);
+            for (instrument, rate) in self.public.funding_at(due) {
+                self.exchange.venue.fund(instrument, rate, now);
             }
             self.next_funding = Some(self.public.next_funding(now));
         }
@@ -510,11 +526,9 @@ impl Simex {
         for event in events {
             match event {
                 VenueEvent::Trade { instrument, px, qty, taker, at } => {
-                    if let (Some(spec), Some(market)) =
-                        (self.exchange.venue.spec(instrument), self.exchange.venue.market(instrument))
-                    {
+                    if let Some(market) = self.exchange.venue.market(instrument) {
                         let trade = PublicTrade { instrument, px, qty, taker, seq: market.version(), at };
-                        self.public.on_trade(spec, &trade);
+                        self.public.on_trade(&trade);
                     }
                 }
                 VenueEvent::Order(order) => {

@@ -1,22 +1,26 @@
 //! The venue's objects as JSON: orders, executions, positions, wallets, instruments. Streams and REST share them.
 
 use super::{
+    config::{ListingConfig, ListingStatus},
     json::{self, Obj},
     report::{side_name, status_name},
 };
 use crate::{
     sim::{AccountId, CancelReason, Execution, ExecutionKind, Holding, OrderKind, OrderRecord, SelfTrade, Venue},
-    types::{InstrumentId, InstrumentSpec, Money, Nanos, Product, Side, TimeInForce},
+    types::{InstrumentId, InstrumentSpec, Money, Nanos, Product, Side, Ticks, TimeInForce},
 };
 
 pub(super) fn category(product: Product) -> &'static str {
     product.name()
 }
 
+/// Base and settlement currency. A dated future's name goes on after a dash.
 pub(super) fn coins(spec: &InstrumentSpec) -> (&str, &str) {
     let symbol = spec.symbol.as_str();
-    let settle =
-        ["USDT", "USDC", "USD"].into_iter().find_map(|coin| symbol.strip_suffix(coin).map(|base| (base, coin)));
+    let pair = symbol.split_once('-').map_or(symbol, |(pair, _)| pair);
+    let settle = ["USDT", "USDC", "USD"]
+        .into_iter()
+        .find_map(|coin| Some((pair.strip_suffix(coin)?, &pair[pair.len() - coin.len()..])));
     settle.unwrap_or((symbol, SETTLE_COIN))
 }
 
@@ -293,14 +297,28 @@ pub(super) fn wallet(venue: &Venue, account: AccountId) -> Option<String> {
     Some(object.done())
 }
 
-pub(super) fn instrument(id: InstrumentId, spec: &InstrumentSpec, funding_minutes: u64) -> String {
+/// When an instrument was listed.
+pub(super) fn launched_ms(listing: &ListingConfig, opened: Nanos) -> u64 {
+    listing.profile.age_ns.map_or(LAUNCH_MS, |age| opened.saturating_sub(age).as_millis())
+}
+
+/// An instrument as it is listed. `funding` is the time between payments, `opened` when the venue opened.
+pub(super) fn instrument(
+    id: InstrumentId,
+    listing: &ListingConfig,
+    status: ListingStatus,
+    funding_ns: u64,
+    opened: Nanos,
+) -> String {
+    let (spec, profile) = (&listing.spec, &listing.profile);
     let (base, quote) = coins(spec);
+    let launched = launched_ms(listing, opened);
     let object = Obj::new().text("symbol", spec.symbol).raw("symbolId", id.0 + 1);
     let price = Obj::new();
     let price = if spec.product == Product::Spot {
         price
     } else {
-        price.text("minPrice", spec.tick).text("maxPrice", "1999999.80")
+        price.text("minPrice", spec.tick).text("maxPrice", json::px(spec, Ticks::new(PRICE_TICKS_MAX)))
     };
     let price = price.text("tickSize", spec.tick).done();
     if spec.product == Product::Spot {
@@ -317,7 +335,7 @@ pub(super) fn instrument(id: InstrumentId, spec: &InstrumentSpec, funding_minute
             .text("baseCoin", base)
             .text("quoteCoin", quote)
             .text("innovation", "0")
-            .text("status", "Trading")
+            .text("status", status.name())
             .text("marginTrading", "none")
             .text("stTag", "0")
             .raw("lotSizeFilter", lot.done())
@@ -334,25 +352,32 @@ pub(super) fn instrument(id: InstrumentId, spec: &InstrumentSpec, funding_minute
         .text("minNotionalValue", spec.min_notional);
     let most = leverage(spec.max_leverage_e2);
     let leverage = Obj::new().text("minLeverage", "1").text("maxLeverage", most).text("leverageStep", "0.01");
+    let contract = match (spec.product, profile.delivery_ms) {
+        (Product::Linear, None) => "LinearPerpetual",
+        (Product::Linear, Some(_)) => "LinearFutures",
+        (_, None) => "InversePerpetual",
+        (_, Some(_)) => "InverseFutures",
+    };
+    let is_new = status == ListingStatus::PreLaunch;
     object
-        .text("contractType", if spec.product == Product::Linear { "LinearPerpetual" } else { "InversePerpetual" })
-        .text("status", "Trading")
+        .text("contractType", contract)
+        .text("status", status.name())
         .text("baseCoin", base)
         .text("quoteCoin", quote)
-        .text("launchTime", "1585526400000")
-        .text("deliveryTime", "0")
+        .text("launchTime", launched)
+        .text("deliveryTime", profile.delivery_ms.unwrap_or(0))
         .text("deliveryFeeRate", "")
         .text("priceScale", spec.tick.decimals())
         .raw("leverageFilter", leverage.done())
         .raw("priceFilter", price)
         .raw("lotSizeFilter", lot.done())
         .raw("unifiedMarginTrade", true)
-        .raw("fundingInterval", funding_minutes)
+        .raw("fundingInterval", if profile.delivery_ms.is_some() { 0 } else { funding_ns / 60_000_000_000 })
         .text("settleCoin", quote)
         .text("copyTrading", "both")
         .text("upperFundingRate", "0.00375")
         .text("lowerFundingRate", "-0.00375")
-        .raw("isPreListing", false)
+        .raw("isPreListing", is_new)
         .raw("preListingInfo", "null")
         .raw("riskParameters", r#"{"priceLimitRatioX":"0.01","priceLimitRatioY":"0.02"}"#)
         .text("symbolType", "")
@@ -361,3 +386,9 @@ pub(super) fn instrument(id: InstrumentId, spec: &InstrumentSpec, funding_minute
 
 /// The one currency that simulated accounts hold.
 pub(super) const SETTLE_COIN: &str = "USDT";
+
+/// When instruments without an age of their own were launched.
+const LAUNCH_MS: u64 = 1_585_526_400_000;
+
+/// The greatest price, in ticks.
+const PRICE_TICKS_MAX: i64 = 19_999_998;

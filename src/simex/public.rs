@@ -3,10 +3,17 @@
 //! A book topic remembers what it last published; its deltas are the difference to that, numbered without gaps, and a new subscriber's
 //! snapshot is that same state, so that the next delta fits it.
 
-use super::{json, json::Obj, objects};
+use super::{
+    candles::Interval,
+    config::{ListingConfig, ListingStatus, SimexConfig},
+    json,
+    json::Obj,
+    objects,
+    tape::{Funding, PublicTrade, Tape},
+};
 use crate::{
     sim::{Market, Venue},
-    types::{InstrumentId, InstrumentSpec, Level, Lots, Money, Nanos, Product, Rate, Side, Ticks},
+    types::{InstrumentId, InstrumentSpec, Level, Lots, Nanos, Product, Side, Ticks},
 };
 use std::collections::BTreeMap;
 
@@ -19,18 +26,27 @@ pub(super) enum Topic {
     Trades(InstrumentId),
     /// `tickers.{symbol}`
     Ticker(InstrumentId),
+    /// `kline.{interval}.{symbol}`
+    Candles { instrument: InstrumentId, interval: Interval },
+    /// `allLiquidation.{symbol}`; nobody is ever liquidated here.
+    Liquidations(InstrumentId),
     /// Whatever a capture calls by this name, by its place in the capture's list.
     Captured(u32),
 }
 
 impl Topic {
     /// Reads a topic of a product.
-    pub fn parse(text: &str, venue: &Venue) -> Option<Self> {
+    pub fn parse(text: &str, product: Product, venue: &Venue) -> Option<Self> {
         let (family, symbol) = text.rsplit_once('.')?;
-        let instrument = venue.find(symbol)?;
+        let instrument = venue.find(product, symbol)?;
         match family {
             "publicTrade" => Some(Self::Trades(instrument)),
             "tickers" => Some(Self::Ticker(instrument)),
+            "allLiquidation" if product != Product::Spot => Some(Self::Liquidations(instrument)),
+            _ if family.starts_with("kline.") => {
+                let interval = Interval::parse(family.strip_prefix("kline.")?)?;
+                Some(Self::Candles { instrument, interval })
+            }
             _ => {
                 let depth = family.strip_prefix("orderbook.")?.parse().ok()?;
                 DEPTHS.iter().any(|(known, _)| *known == depth).then_some(Self::Book { instrument, depth })
@@ -39,25 +55,25 @@ impl Topic {
     }
 }
 
-/// A trade of this venue, on its way to the public.
-pub(super) struct PublicTrade {
-    pub instrument: InstrumentId,
-    pub px: Ticks,
-    pub qty: Lots,
-    pub taker: Side,
-    pub seq: u64,
-    pub at: Nanos,
-}
-
 /// A frame for everyone who subscribed to a topic.
 pub(super) type Frame = (Topic, String);
 
 pub(super) struct PublicFeed {
     books: BTreeMap<(InstrumentId, u16), BookTopic>,
-    instruments: Vec<Stats>,
-    funding_interval_ns: u64,
-    funding_rate: Rate,
+    instruments: Vec<Public>,
     trade_ids: u64,
+}
+
+/// One instrument's public side.
+struct Public {
+    tape: Tape,
+    status: ListingStatus,
+    /// Topics that someone follows, in the order of their frames: books, trades, ticker, candles.
+    active: Vec<Topic>,
+    /// What followers of the ticker were last told; empty when there are none.
+    ticker: Vec<(&'static str, String)>,
+    ticker_due: Nanos,
+    candles_due: Nanos,
 }
 
 #[derive(Default)]
@@ -72,58 +88,71 @@ struct BookTopic {
     live: bool,
     /// To be sent in full next, and whether its numbers start over.
     resend: Option<bool>,
-}
-
-/// What tickers tell of an instrument.
-struct Stats {
-    open_px: Option<Ticks>,
-    high_px: Ticks,
-    low_px: Ticks,
-    volume: Lots,
-    turnover: Money,
-    last_px: Option<Ticks>,
-    tick_direction: &'static str,
-    trades: Vec<String>,
-    trades_count: u64,
-    ticker: Vec<(&'static str, String)>,
-    ticker_due: Nanos,
+    /// The market's version that was looked at last.
+    seen: u64,
 }
 
 impl PublicFeed {
-    pub fn new(instruments: usize, funding_rate: Rate, funding_interval_ns: u64) -> Self {
-        let stats = || Stats {
-            open_px: None,
-            high_px: Ticks::ZERO,
-            low_px: Ticks::ZERO,
-            volume: Lots::ZERO,
-            turnover: Money::ZERO,
-            last_px: None,
-            tick_direction: "ZeroPlusTick",
-            trades: Vec::new(),
-            trades_count: 0,
-            ticker: Vec::new(),
-            ticker_due: Nanos::ZERO,
+    pub fn new(config: &SimexConfig, now: Nanos) -> Self {
+        let public = |(idx, listing): (usize, &ListingConfig)| {
+            let profile = &listing.profile;
+            let funding = Funding {
+                rate: profile.funding_rate.unwrap_or(config.funding_rate),
+                interval_ns: profile.funding_interval_ns.unwrap_or(config.funding_interval_ns),
+            };
+            Public {
+                tape: Tape::new(InstrumentId(idx as u16), listing, funding, now),
+                status: profile.status,
+                active: Vec::new(),
+                ticker: Vec::new(),
+                ticker_due: Nanos::ZERO,
+                candles_due: Nanos::ZERO,
+            }
         };
         Self {
             books: BTreeMap::new(),
-            instruments: (0..instruments).map(|_| stats()).collect(),
-            funding_interval_ns: funding_interval_ns.max(1),
-            funding_rate,
+            instruments: config.listings.iter().enumerate().map(public).collect(),
             trade_ids: 0,
         }
     }
 
     pub fn trades_count(&self, instrument: InstrumentId) -> u64 {
-        self.instruments.get(instrument.idx()).map_or(0, |stats| stats.trades_count)
+        self.tape(instrument).map_or(0, Tape::trades_count)
     }
 
+    /// What is told of an instrument besides its book.
+    pub fn tape(&self, instrument: InstrumentId) -> Option<&Tape> {
+        self.instruments.get(instrument.idx()).map(|public| &public.tape)
+    }
+
+    /// The next moment at which any instrument pays funding.
     pub fn next_funding(&self, now: Nanos) -> Nanos {
-        Nanos::new((now.get() / self.funding_interval_ns).saturating_add(1).saturating_mul(self.funding_interval_ns))
+        let all = self.instruments.iter().map(|public| public.tape.funding.next(now));
+        all.min().unwrap_or(Nanos::new(u64::MAX))
     }
 
-    /// What a new subscriber gets first.
+    /// Returns the instruments that pay funding at `due`, with their rates.
+    pub fn funding_at(&self, due: Nanos) -> impl Iterator<Item = (InstrumentId, crate::types::Rate)> + '_ {
+        let before = due.saturating_sub(1);
+        let all = self.instruments.iter().enumerate();
+        all.filter(move |(_, public)| public.tape.funding.next(before) == due && public.tape.delivery_ms().is_none())
+            .map(|(idx, public)| (InstrumentId(idx as u16), public.tape.funding.rate))
+    }
+
+    /// Returns whether an instrument can be traded.
+    pub fn status(&self, instrument: InstrumentId) -> ListingStatus {
+        self.instruments.get(instrument.idx()).map(|public| public.status).unwrap_or_default()
+    }
+
+    /// What a new subscriber gets first; from now on someone follows.
     pub fn first_frame(&mut self, venue: &Venue, topic: Topic, now: Nanos) -> Option<String> {
+        let public = self.instruments.get_mut(topic.instrument()?.idx())?;
+        if let Err(at) = public.active.binary_search(&topic) {
+            public.active.insert(at, topic);
+        }
         match topic {
+            // There are no books before the launch, nor after the end.
+            Topic::Book { .. } if public.status != ListingStatus::Trading => None,
             Topic::Book { instrument, depth } => {
                 let spec = venue.spec(instrument)?;
                 self.start_book(venue, instrument, depth, now)?;
@@ -131,27 +160,23 @@ impl PublicFeed {
                 Some(book_frame(spec, depth, "snapshot", &book.bids, &book.asks, book.u, book.seq, now))
             }
             Topic::Ticker(instrument) => {
-                let fields = self.ticker_fields(venue, instrument, now)?;
-                let stats = self.instruments.get_mut(instrument.idx())?;
                 // Others get as a delta what changed since theirs; this one starts from the same state.
-                if stats.ticker.is_empty() {
-                    stats.ticker = fields;
-                    stats.ticker_due = now.saturating_add(TICKER_NS);
+                if public.ticker.is_empty() {
+                    public.ticker = public.tape.ticker_fields(venue, public.status, now)?;
+                    public.ticker_due = now.saturating_add(TICKER_NS);
                 }
-                ticker_frame(
-                    venue.spec(instrument)?,
-                    "snapshot",
-                    &stats.ticker,
-                    venue.market(instrument)?.version(),
-                    now,
-                )
+                let version = venue.market(instrument)?.version();
+                ticker_frame(venue.spec(instrument)?, "snapshot", &public.ticker, version, now)
             }
-            Topic::Trades(_) | Topic::Captured(_) => None,
+            Topic::Trades(_) | Topic::Candles { .. } | Topic::Liquidations(_) | Topic::Captured(_) => None,
         }
     }
 
     /// Forgets a topic that nobody follows any more.
     pub fn stop(&mut self, topic: Topic) {
+        if let Some(public) = topic.instrument().and_then(|instrument| self.instruments.get_mut(instrument.idx())) {
+            public.active.retain(|active| *active != topic);
+        }
         match topic {
             Topic::Book { instrument, depth } => {
                 if let Some(book) = self.books.get_mut(&(instrument, depth)) {
@@ -159,11 +184,11 @@ impl PublicFeed {
                 }
             }
             Topic::Ticker(instrument) => {
-                if let Some(stats) = self.instruments.get_mut(instrument.idx()) {
-                    stats.ticker.clear();
+                if let Some(public) = self.instruments.get_mut(instrument.idx()) {
+                    public.ticker.clear();
                 }
             }
-            Topic::Trades(_) | Topic::Captured(_) => {}
+            Topic::Trades(_) | Topic::Candles { .. } | Topic::Liquidations(_) | Topic::Captured(_) => {}
         }
     }
 
@@ -174,67 +199,36 @@ impl PublicFeed {
     }
 
     /// Takes a trade of the venue.
-    pub fn on_trade(&mut self, spec: &InstrumentSpec, trade: &PublicTrade) {
-        let PublicTrade { instrument, px, qty, taker, seq, at } = *trade;
+    pub fn on_trade(&mut self, trade: &PublicTrade) {
         self.trade_ids += 1;
-        let Some(stats) = self.instruments.get_mut(instrument.idx()) else { return };
-        stats.tick_direction = match (stats.last_px.map(|last| px.cmp(&last)), stats.tick_direction) {
-            (Some(std::cmp::Ordering::Greater), _) => "PlusTick",
-            (Some(std::cmp::Ordering::Less), _) => "MinusTick",
-            (_, "MinusTick" | "ZeroMinusTick") => "ZeroMinusTick",
-            _ => "ZeroPlusTick",
-        };
-        stats.open_px.get_or_insert(px);
-        stats.high_px = stats.high_px.max(px);
-        stats.low_px = if stats.low_px == Ticks::ZERO { px } else { stats.low_px.min(px) };
-        stats.volume = stats.volume.saturating_add(qty);
-        stats.turnover = stats.turnover.saturating_add(spec.notional(px, qty));
-        stats.last_px = Some(px);
-        stats.trades_count += 1;
-        let trade = Obj::new()
-            .raw("T", at.as_millis())
-            .text("s", spec.symbol)
-            .text("S", super::report::side_name(taker))
-            .text("v", json::qty(spec, qty))
-            .text("p", json::px(spec, px));
-        let trade = if spec.product == Product::Spot { trade } else { trade.text("L", stats.tick_direction) };
-        let id = json::uuid(json::TRADES, self.trade_ids);
-        stats.trades.push(trade.text("i", id).raw("BT", false).raw("RPI", false).raw("seq", seq).done());
+        if let Some(public) = self.instruments.get_mut(trade.instrument.idx()) {
+            public.tape.on_trade(trade, self.trade_ids);
+        }
     }
 
-    /// Publishes what is due on the topics that `active` names.
-    pub fn poll(
-        &mut self,
-        venue: &Venue,
-        active: impl Iterator<Item = Topic> + Clone,
-        now: Nanos,
-        out: &mut Vec<Frame>,
-    ) {
+    /// Publishes what is due on the topics that are followed.
+    pub fn poll(&mut self, venue: &Venue, now: Nanos, out: &mut Vec<Frame>) {
         for idx in 0..self.instruments.len() {
             let instrument = InstrumentId(idx as u16);
+            let public = &mut self.instruments[idx];
+            if public.active.is_empty() {
+                public.tape.skip_unpublished();
+                continue;
+            }
             let Some(spec) = venue.spec(instrument) else { continue };
-            let topics = active.clone().filter(|topic| topic.instrument() == Some(instrument));
-            let ticker_due = topics.clone().any(|topic| topic == Topic::Ticker(instrument))
-                && self.instruments[idx].ticker_due <= now;
-            for topic in topics {
-                if let Topic::Book { depth, .. } = topic {
+            let ticker_due = public.ticker_due <= now && public.active.contains(&Topic::Ticker(instrument));
+            for at in 0..self.instruments[idx].active.len() {
+                if let Topic::Book { depth, .. } = self.instruments[idx].active[at] {
                     // A ticker's best prices are compared with the book as it stands on arrival, so books go first.
                     self.publish_book(venue, spec, instrument, depth, ticker_due, now, out);
                 }
             }
+            let public = &mut self.instruments[idx];
             if ticker_due {
-                self.publish_ticker(venue, spec, instrument, now, out);
+                public.publish_ticker(venue, spec, instrument, now, out);
             }
-            let stats = &mut self.instruments[idx];
-            for part in stats.trades.chunks(TRADES_PER_FRAME_MAX) {
-                let frame = Obj::new()
-                    .text("topic", format_args!("publicTrade.{}", spec.symbol))
-                    .text("type", "snapshot")
-                    .raw("ts", now.as_millis())
-                    .raw("data", json::array(part));
-                out.push((Topic::Trades(instrument), frame.done()));
-            }
-            stats.trades.clear();
+            public.publish_trades(spec, instrument, now, out);
+            public.publish_candles(spec, now, out);
         }
     }
 
@@ -275,6 +269,7 @@ impl PublicFeed {
             book.due = now.saturating_add(interval_ns(depth));
             book.live = true;
             book.resend = None;
+            book.seen = market.version();
         }
         Some(())
     }
@@ -296,6 +291,11 @@ impl PublicFeed {
             return;
         }
         book.due = now.saturating_add(interval_ns(depth));
+        let is_resent = depth == 1 && now.saturating_since(book.sent) >= RESEND_NS;
+        if book.seen == market.version() && book.resend.is_none() && !is_resent {
+            return;
+        }
+        book.seen = market.version();
         let topic = Topic::Book { instrument, depth };
         let seq = seq_of(market);
         let bids: Vec<Level> = market.levels(Side::Bid).take(depth.into()).collect();
@@ -309,7 +309,7 @@ impl PublicFeed {
         }
         if depth == 1 {
             let changed = (&bids, &asks) != (&book.bids, &book.asks);
-            if changed || now.saturating_since(book.sent) >= RESEND_NS {
+            if changed || is_resent {
                 if changed {
                     (book.bids, book.asks, book.seq) = (bids, asks, seq);
                     book.u += 1;
@@ -329,6 +329,19 @@ impl PublicFeed {
         }
     }
 
+    /// A ticker's fields, for REST.
+    pub fn ticker_fields(
+        &mut self,
+        venue: &Venue,
+        instrument: InstrumentId,
+        now: Nanos,
+    ) -> Option<Vec<(&'static str, String)>> {
+        let public = self.instruments.get_mut(instrument.idx())?;
+        public.tape.ticker_fields(venue, public.status, now)
+    }
+}
+
+impl Public {
     fn publish_ticker(
         &mut self,
         venue: &Venue,
@@ -337,82 +350,59 @@ impl PublicFeed {
         now: Nanos,
         out: &mut Vec<Frame>,
     ) {
-        let Some(fields) = self.ticker_fields(venue, instrument, now) else { return };
-        let Some(stats) = self.instruments.get_mut(instrument.idx()) else { return };
-        stats.ticker_due = now.saturating_add(TICKER_NS);
-        let before = std::mem::replace(&mut stats.ticker, fields);
-        let changed: Vec<_> = stats.ticker.iter().filter(|field| !before.contains(field)).cloned().collect();
+        let Some(fields) = self.tape.ticker_fields(venue, self.status, now) else { return };
+        self.ticker_due = now.saturating_add(TICKER_NS);
+        let before = std::mem::replace(&mut self.ticker, fields);
+        let changed: Vec<_> = self.ticker.iter().filter(|field| !before.contains(field)).cloned().collect();
         if changed.is_empty() {
             return;
         }
         let version = venue.market(instrument).map_or(0, Market::version);
         let frame = if spec.product == Product::Spot {
-            ticker_frame(spec, "snapshot", &stats.ticker, version, now) // spot has no deltas
+            ticker_frame(spec, "snapshot", &self.ticker, version, now) // spot has no deltas
         } else {
             ticker_frame(spec, "delta", &changed, version, now)
         };
         out.extend(frame.map(|frame| (Topic::Ticker(instrument), frame)));
     }
 
-    /// A ticker's fields but its symbol, in the venue's order; REST adds nothing that is not here.
-    pub fn ticker_fields(
-        &self,
-        venue: &Venue,
-        instrument: InstrumentId,
-        now: Nanos,
-    ) -> Option<Vec<(&'static str, String)>> {
-        let spec = venue.spec(instrument)?;
-        let stats = self.instruments.get(instrument.idx())?;
-        let market = venue.market(instrument)?;
-        let mark = venue.mark(instrument).unwrap_or_default();
-        let last = venue.last_px(instrument).or(stats.last_px).unwrap_or(mark);
-        let open = stats.open_px.unwrap_or(last);
-        let px = |px: Ticks| json::px(spec, px);
-        let (bid, ask) = (market.best(Side::Bid), market.best(Side::Ask));
-        let level_px = |level: Option<Level>| level.map(|level| px(level.px)).unwrap_or_default();
-        let level_qty = |level: Option<Level>| level.map(|level| json::qty(spec, level.qty)).unwrap_or_default();
-        let change_e6 =
-            if open == Ticks::ZERO { 0 } else { last.saturating_diff(open).saturating_mul(1_000_000) / open.get() };
-        let change = Money::new(i128::from(change_e6) * 1_000_000).to_string();
-        let (high, low) = (stats.high_px.max(last), if stats.low_px == Ticks::ZERO { last } else { stats.low_px });
-        if spec.product == Product::Spot {
-            return Some(vec![
-                ("lastPrice", px(last)),
-                ("highPrice24h", px(high)),
-                ("lowPrice24h", px(low)),
-                ("prevPrice24h", px(open)),
-                ("volume24h", json::qty(spec, stats.volume)),
-                ("turnover24h", stats.turnover.to_string()),
-                ("price24hPcnt", change),
-                ("usdIndexPrice", px(mark)),
-            ]);
+    fn publish_trades(&mut self, spec: &InstrumentSpec, instrument: InstrumentId, now: Nanos, out: &mut Vec<Frame>) {
+        if !self.active.contains(&Topic::Trades(instrument)) {
+            return self.tape.skip_unpublished();
         }
-        Some(vec![
-            ("tickDirection", stats.tick_direction.to_owned()),
-            ("price24hPcnt", change),
-            ("lastPrice", px(last)),
-            ("prevPrice24h", px(open)),
-            ("highPrice24h", px(high)),
-            ("lowPrice24h", px(low)),
-            ("prevPrice1h", px(open)),
-            ("markPrice", px(mark)),
-            ("indexPrice", px(mark)),
-            ("openInterest", "0".to_owned()),
-            ("openInterestValue", "0".to_owned()),
-            ("turnover24h", stats.turnover.to_string()),
-            ("volume24h", json::qty(spec, stats.volume)),
-            ("fundingIntervalHour", (self.funding_interval_ns / 3_600_000_000_000).to_string()),
-            ("fundingCap", "0.00375".to_owned()),
-            ("nextFundingTime", self.next_funding(now).as_millis().to_string()),
-            ("fundingRate", self.funding_rate.to_string()),
-            ("bid1Price", level_px(bid)),
-            ("bid1Size", level_qty(bid)),
-            ("ask1Price", level_px(ask)),
-            ("ask1Size", level_qty(ask)),
-            ("preOpenPrice", String::new()),
-            ("preQty", String::new()),
-            ("curPreListingPhase", String::new()),
-        ])
+        for part in self.tape.take_unpublished().chunks(TRADES_PER_FRAME_MAX) {
+            let frame = Obj::new()
+                .text("topic", format_args!("publicTrade.{}", spec.symbol))
+                .text("type", "snapshot")
+                .raw("ts", now.as_millis())
+                .raw("data", json::array(part));
+            out.push((Topic::Trades(instrument), frame.done()));
+        }
+    }
+
+    /// Tells the current candle every second, and once more the one before it when it is over.
+    fn publish_candles(&mut self, spec: &InstrumentSpec, now: Nanos, out: &mut Vec<Frame>) {
+        let before = self.candles_due;
+        if before > now {
+            return;
+        }
+        self.candles_due = now.saturating_add(CANDLES_NS);
+        for topic in &self.active {
+            let Topic::Candles { interval, .. } = *topic else { continue };
+            let told = if before == Nanos::ZERO { now } else { before.saturating_sub(CANDLES_NS) };
+            let mut list = self.tape.candles(interval, told, now, 2);
+            list.reverse();
+            for candle in &list {
+                let is_over = interval.end(candle.start) * 60_000 <= now.as_millis();
+                let object = self.tape.pushed(interval, candle, is_over, now);
+                let frame = Obj::new()
+                    .text("topic", format_args!("kline.{}.{}", interval.name(), spec.symbol))
+                    .raw("data", json::array([object]))
+                    .raw("ts", now.as_millis())
+                    .text("type", "snapshot");
+                out.push((*topic, frame.done()));
+            }
+        }
     }
 }
 
@@ -425,9 +415,13 @@ pub(super) struct BookView<'a> {
 }
 
 impl Topic {
-    fn instrument(self) -> Option<InstrumentId> {
+    pub fn instrument(self) -> Option<InstrumentId> {
         match self {
-            Self::Book { instrument, .. } | Self::Trades(instrument) | Self::Ticker(instrument) => Some(instrument),
+            Self::Book { instrument, .. }
+            | Self::Candles { instrument, .. }
+            | Self::Trades(instrument)
+            | Self::Ticker(instrument)
+            | Self::Liquidations(instrument) => Some(instrument),
             Self::Captured(_) => None,
         }
     }
@@ -524,6 +518,8 @@ const DEPTHS: [(u16, u64); 4] = [(1, 10_000_000), (50, 20_000_000), (200, 100_00
 const RESEND_NS: u64 = 3_000_000_000;
 
 const TICKER_NS: u64 = 100_000_000;
+
+const CANDLES_NS: u64 = 1_000_000_000;
 
 const TRADES_PER_FRAME_MAX: usize = 1_024;
 

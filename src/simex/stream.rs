@@ -109,11 +109,7 @@ impl Simex {
         {
             return capture.instrument(at).is_none_or(of_product).then_some(topic);
         }
-        let topic = Topic::parse(name, venue)?;
-        let (Topic::Book { instrument, .. } | Topic::Trades(instrument) | Topic::Ticker(instrument)) = topic else {
-            return None;
-        };
-        of_product(instrument).then_some(topic)
+        Topic::parse(name, product, venue)
     }
 
     fn follow(&mut self, id: ConnId, topic: Topic, now: Nanos) {

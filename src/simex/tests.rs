@@ -14,6 +14,7 @@ use std::{
 };
 
 mod faults;
+mod universe;
 
 /// A venue in memory with its own time.
 struct World {
@@ -95,9 +96,13 @@ impl World {
         let mut transport = self.hub.connect(1 << 20, self.now);
         transport.try_write(request.as_bytes()).unwrap();
         self.hub.poll(self.now);
-        let mut bytes = vec![0; 1 << 20];
-        let crate::net::Progress::Bytes(len) = transport.try_read(&mut bytes).unwrap() else { panic!("no answer") };
-        let text = String::from_utf8(bytes[..len].to_vec()).unwrap();
+        let (mut whole, mut bytes) = (Vec::new(), vec![0; 1 << 20]);
+        while let crate::net::Progress::Bytes(len) = transport.try_read(&mut bytes).unwrap() {
+            whole.extend_from_slice(&bytes[..len]);
+            self.hub.poll(self.now);
+        }
+        assert!(!whole.is_empty(), "no answer");
+        let text = String::from_utf8(whole).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), serde_json::from_str(body).unwrap_or(Value::Null))
     }
@@ -590,6 +595,7 @@ fn capture() -> SimexConfig {
             start_px: Default::default(),
             unit: Default::default(),
             ticks_per_second: 0,
+            profile: Default::default(),
         }],
         feed: FeedConfig::Capture { lines, speed_percent: 100, repeat: false },
         ..quiet()

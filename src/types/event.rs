@@ -391,6 +391,10 @@ byte_enum! {
         Kill = 1,
         /// Start (again) to trade: reconciliation is done.
         Arm = 2,
+        /// Cancel what is open of the event's instrument and place nothing more there; its position stays.
+        Withdraw = 3,
+        /// Trade the event's instrument again.
+        Readmit = 4,
     }
 }
 

@@ -8,6 +8,7 @@ mod decimal;
 mod event;
 mod id;
 mod instrument;
+mod listing;
 mod num;
 mod record;
 
@@ -19,5 +20,6 @@ pub use event::{
 };
 pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
 pub use instrument::{InstrumentSpec, InstrumentTable, Product};
+pub use listing::{ContractKind, Kline, Listing, ListingStatus, MarketSnapshot, Unusable};
 pub use num::{Lots, Money, Nanos, NanosDelta, Rate, Ticks};
 pub use record::{EVENT_RECORDS_MAX, EventDecodeError, LEVELS_PER_RECORD, Record, RecordSink};

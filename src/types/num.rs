@@ -141,6 +141,12 @@ impl Nanos {
         Self(self.0.saturating_add(ns))
     }
 
+    /// Returns the moment `ns` earlier, clamped at the epoch.
+    #[inline]
+    pub const fn saturating_sub(self, ns: u64) -> Self {
+        Self(self.0.saturating_sub(ns))
+    }
+
     /// Returns nanoseconds from `earlier` to `self`, zero if `earlier` is later.
     #[inline]
     pub const fn saturating_since(self, earlier: Self) -> u64 {

@@ -130,6 +130,55 @@ impl FeedCounters {
         }
     }
 
+    /// Adds the counts of another feed.
+    pub fn add(&mut self, other: &Self) {
+        // Taken apart, so that a new field cannot be forgotten.
+        let Self {
+            decode_errors,
+            unknown_messages,
+            unknown_symbols,
+            books,
+            tops,
+            trade_messages,
+            tickers,
+            ignored,
+            messages,
+            bytes,
+            general_path,
+            trades,
+            off_book_trades,
+            gaps,
+            resyncs,
+            old_updates,
+            useless_snapshots,
+            sync_overflows,
+        } = other;
+        for (sum, more) in [
+            (&mut self.decode_errors, decode_errors),
+            (&mut self.unknown_messages, unknown_messages),
+            (&mut self.unknown_symbols, unknown_symbols),
+            (&mut self.books, books),
+            (&mut self.tops, tops),
+            (&mut self.trade_messages, trade_messages),
+            (&mut self.tickers, tickers),
+            (&mut self.messages, messages),
+            (&mut self.bytes, bytes),
+            (&mut self.general_path, general_path),
+            (&mut self.trades, trades),
+            (&mut self.off_book_trades, off_book_trades),
+            (&mut self.gaps, gaps),
+            (&mut self.resyncs, resyncs),
+            (&mut self.old_updates, old_updates),
+            (&mut self.useless_snapshots, useless_snapshots),
+            (&mut self.sync_overflows, sync_overflows),
+        ] {
+            *sum += more;
+        }
+        for (sum, more) in self.ignored.iter_mut().zip(ignored) {
+            *sum += more;
+        }
+    }
+
     /// Sum of the first group; equals [`Self::messages`].
     pub fn accounted(&self) -> u64 {
         self.decode_errors

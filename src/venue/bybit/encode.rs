@@ -419,9 +419,13 @@ pub fn unsubscribe(topics: &[String], product: Product) -> Option<Vec<String>> {
     request_topics("unsubscribe", topics, product)
 }
 
+/// Characters that count against [`TOPIC_CHARS_MAX`]: each topic with its quotes and comma.
+pub fn topic_chars(topics: &[String]) -> usize {
+    topics.iter().map(|topic| topic.len() + 3).sum()
+}
+
 fn request_topics(op: &str, topics: &[String], product: Product) -> Option<Vec<String>> {
-    let chars: usize = topics.iter().map(|topic| topic.len() + 3).sum();
-    if chars > TOPIC_CHARS_MAX {
+    if topic_chars(topics) > TOPIC_CHARS_MAX {
         return None;
     }
     let chunk_len = if product == Product::Spot { 10 } else { 500 };

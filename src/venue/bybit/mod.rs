@@ -6,6 +6,7 @@
 pub mod codes;
 pub mod encode;
 mod feed;
+mod listing;
 mod market;
 pub mod private;
 mod race;
@@ -15,6 +16,7 @@ pub mod sign;
 
 pub use encode::{EncodeError, LinkId, ORDER_BYTES_MAX, OrderEncoder, ReqId};
 pub use feed::MarketFeed;
+pub use listing::{KLINES_MAX, KlineSpan, Listings, MarketSnapshots};
 pub use market::Pair;
 pub use private::{PrivateCounters, PrivateDecoder, PrivateKind};
 pub use race::{RaceCount, SOURCES_MAX};

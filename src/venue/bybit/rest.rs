@@ -2,6 +2,7 @@
 //!
 //! Thread: shell. Allocates: yes. Blocks: up to the time-out of each request. Clock: times are arguments.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,13 +12,11 @@ use super::encode::LinkId;
 use super::private::PrivateDecoder;
 use super::request::{RestRequest, order_query};
 use super::sign::{Secret, Signer};
-use crate::types::{
-    Balance, Fill, InstrumentSpec, Lots, Money, Nanos, OrderUpdate, Position, Product, Step, Symbol, VenueId,
-};
+use crate::types::{Balance, Fill, Nanos, OrderUpdate, Position, Product, Rate};
 use crate::venue::WireError;
 
 /// Most pages that one list is read to: 1,000 instruments or 50 orders a page are far fewer.
-const PAGES_MAX: usize = 200;
+const PAGES_MAX: u32 = 200;
 
 /// Longest answer that is read: a page of 1,000 instruments has about 1 MB.
 const BODY_BYTES_MAX: u64 = 32 << 20;
@@ -37,6 +36,8 @@ pub struct RestConfig {
     pub extra_ca_pem: Option<Vec<u8>>,
     /// For one request, all in all.
     pub timeout: Duration,
+    /// Instruments of one page of the venue's list, 1 to 1,000.
+    pub page_len: u16,
 }
 
 impl RestConfig {
@@ -49,6 +50,7 @@ impl RestConfig {
             recv_window_ms: 5_000,
             extra_ca_pem: None,
             timeout: Duration::from_secs(5),
+            page_len: 1_000,
         }
     }
 }
@@ -125,15 +127,6 @@ pub struct RestClient {
     signer: Option<Signer>,
 }
 
-/// What the venue lists, and what of it could not be used.
-#[derive(Clone, Debug, Default)]
-pub struct Instruments {
-    /// Those that trade.
-    pub specs: Vec<InstrumentSpec>,
-    /// Names of those whose tick and lot do not fit exact money, or whose name is no name.
-    pub skipped: Vec<String>,
-}
-
 impl RestClient {
     /// Makes the client; nothing is sent yet.
     ///
@@ -179,34 +172,6 @@ impl RestClient {
         nanos.map(Nanos::new).ok_or(RestError::BadAnswer { path, field: "timeNano" })
     }
 
-    /// Instruments that trade: all of `product`, or those of `symbols` alone if any are named.
-    ///
-    /// # Errors
-    /// [`RestError`].
-    pub fn instruments(&self, product: Product, symbols: &[&str]) -> Result<Instruments, RestError> {
-        let path = "/v5/market/instruments-info";
-        let mut out = Instruments::default();
-        let queries: Vec<String> = if symbols.is_empty() {
-            vec![format!("category={}&limit=1000", product.name())]
-        } else {
-            symbols.iter().map(|symbol| format!("category={}&symbol={}", product.name(), escape(symbol))).collect()
-        };
-        for query in queries {
-            self.pages(path, &query, None, |item| {
-                if item["status"].as_str() != Some("Trading") {
-                    return Ok(());
-                }
-                let name = item["symbol"].as_str().ok_or(RestError::BadAnswer { path, field: "symbol" })?;
-                match instrument(product, name, item) {
-                    Some(spec) => out.specs.push(spec),
-                    None => out.skipped.push(name.to_owned()),
-                }
-                Ok(())
-            })?;
-        }
-        Ok(out)
-    }
-
     /// The account's fee rates for one instrument.
     ///
     /// # Errors
@@ -217,10 +182,29 @@ impl RestClient {
         let result = self.get(path, &query, Some(now_ms))?;
         let rate = |field: &'static str| {
             let text = result["list"][0][field].as_str();
-            text.and_then(|text| crate::types::Rate::parse(text.as_bytes()).ok())
-                .ok_or(RestError::BadAnswer { path, field })
+            text.and_then(|text| Rate::parse(text.as_bytes()).ok()).ok_or(RestError::BadAnswer { path, field })
         };
         Ok(FeeRates { maker: rate("makerFeeRate")?, taker: rate("takerFeeRate")? })
+    }
+
+    /// The account's fee rates for every instrument of a product, in one request.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn all_fee_rates(&self, product: Product, now_ms: u64) -> Result<BTreeMap<String, FeeRates>, RestError> {
+        let path = "/v5/account/fee-rate";
+        let result = self.get(path, &format!("category={}", product.name()), Some(now_ms))?;
+        let items = result["list"].as_array().ok_or(RestError::BadAnswer { path, field: "list" })?;
+        let mut out = BTreeMap::new();
+        for item in items {
+            let rate = |field: &'static str| {
+                let text = item[field].as_str();
+                text.and_then(|text| Rate::parse(text.as_bytes()).ok()).ok_or(RestError::BadAnswer { path, field })
+            };
+            let symbol = item["symbol"].as_str().ok_or(RestError::BadAnswer { path, field: "symbol" })?;
+            out.insert(symbol.to_owned(), FeeRates { maker: rate("makerFeeRate")?, taker: rate("takerFeeRate")? });
+        }
+        Ok(out)
     }
 
     /// The settlement currency's balance; `None` if the account holds none.
@@ -389,16 +373,20 @@ impl RestClient {
         self.post(path, body, now_ms).map(|_| ())
     }
 
-    /// Reads a list to its last page.
-    fn pages(
+    pub(super) fn page_len(&self) -> u16 {
+        self.config.page_len
+    }
+
+    /// Reads a list to its last page; returns how many there were.
+    pub(super) fn pages(
         &self,
         path: &'static str,
         query: &str,
         signed_at_ms: Option<u64>,
         mut take: impl FnMut(&Value) -> Result<(), RestError>,
-    ) -> Result<(), RestError> {
+    ) -> Result<u32, RestError> {
         let mut cursor = String::new();
-        for _ in 0..PAGES_MAX {
+        for number in 1..=PAGES_MAX {
             let page = if cursor.is_empty() { query.to_owned() } else { format!("{query}&cursor={}", escape(&cursor)) };
             let result = self.get(path, &page, signed_at_ms)?;
             let items = result["list"].as_array().ok_or(RestError::BadAnswer { path, field: "list" })?;
@@ -408,7 +396,7 @@ impl RestClient {
             match result["nextPageCursor"].as_str() {
                 // A cursor that repeats would be followed for ever.
                 Some(next) if !next.is_empty() && next != cursor && !items.is_empty() => cursor = next.to_owned(),
-                _ => return Ok(()),
+                _ => return Ok(number),
             }
         }
         Err(RestError::BadAnswer { path, field: "nextPageCursor" })
@@ -422,7 +410,7 @@ impl RestClient {
         self.get(request.path, &request.query, request.is_private.then_some(venue_ms))
     }
 
-    fn get(&self, path: &'static str, query: &str, signed_at_ms: Option<u64>) -> Result<Value, RestError> {
+    pub(super) fn get(&self, path: &'static str, query: &str, signed_at_ms: Option<u64>) -> Result<Value, RestError> {
         let mark = if query.is_empty() { "" } else { "?" };
         let mut request = self.agent.get(format!("{}{path}{mark}{query}", self.config.base_url));
         if let Some(now_ms) = signed_at_ms {
@@ -456,9 +444,9 @@ impl RestClient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeeRates {
     /// For resting fills.
-    pub maker: crate::types::Rate,
+    pub maker: Rate,
     /// For crossing fills.
-    pub taker: crate::types::Rate,
+    pub taker: Rate,
 }
 
 /// The headers of a private request; `payload` is the query without `?`, or the body.
@@ -509,28 +497,6 @@ pub fn envelope(path: &'static str, body: &str) -> Result<Value, RestError> {
     }
 }
 
-/// One instrument of the list; `None` if it cannot be traded exactly.
-fn instrument(product: Product, name: &str, item: &Value) -> Option<InstrumentSpec> {
-    let step = |text: &Value| Step::from_text(text.as_str()?.as_bytes()).ok();
-    let lots = &item["lotSizeFilter"];
-    let tick = step(&item["priceFilter"]["tickSize"])?;
-    // Spot has no `qtyStep`.
-    let lot = step(&lots["qtyStep"]).or_else(|| step(&lots["basePrecision"]))?;
-    let mut spec = InstrumentSpec::new(VenueId::BYBIT, Symbol::new(name.as_bytes())?, product, tick, lot)?;
-    let count = |text: &Value| lot.parse_lots(text.as_str()?.as_bytes()).ok().filter(|lots| *lots > Lots::ZERO);
-    spec.min_qty = count(&lots["minOrderQty"]).unwrap_or(spec.min_qty);
-    let max_qty = count(&lots["maxOrderQty"]).or_else(|| count(&lots["maxLimitOrderQty"]));
-    spec.max_qty = max_qty.unwrap_or(spec.max_qty);
-    let money = |text: &Value| Money::parse(text.as_str()?.as_bytes()).ok();
-    let min_notional = money(&lots["minNotionalValue"]).or_else(|| money(&lots["minOrderAmt"]));
-    spec.min_notional = min_notional.unwrap_or(spec.min_notional);
-    // Hundredths, as `100.00` is sent.
-    let leverage = item["leverageFilter"]["maxLeverage"].as_str().and_then(|text| Money::parse(text.as_bytes()).ok());
-    let hundredths = leverage.map(|leverage| leverage.saturating_mul(100).get() / Money::ONE.get());
-    spec.max_leverage_e2 = hundredths.and_then(|value| u32::try_from(value).ok()).unwrap_or(spec.max_leverage_e2);
-    Some(spec)
-}
-
 /// Whether requests may go there: encrypted, or within this machine.
 fn is_allowed(base_url: &str) -> bool {
     if let Some(rest) = base_url.strip_prefix("https://") {
@@ -561,15 +527,15 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use super::*;
-    use crate::types::{ClientOrderId, InstrumentTable};
+    use crate::types::{ClientOrderId, InstrumentTable, Lots};
 
     /// Answers one request after the other with `bodies` and returns what was asked.
-    fn serve(bodies: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    pub(in super::super) fn serve(bodies: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let handle = std::thread::spawn(move || {
@@ -603,37 +569,20 @@ mod tests {
         (url, handle)
     }
 
-    fn client(url: &str) -> RestClient {
+    pub(in super::super) fn client(url: &str) -> RestClient {
         let secret = Some(Secret::new("testsecret"));
         RestClient::new(RestConfig { api_key: "testkey".into(), secret, ..RestConfig::new(url) }).unwrap()
     }
 
-    fn result(result: &str) -> String {
+    pub(in super::super) fn result(result: &str) -> String {
         format!(r#"{{"retCode":0,"retMsg":"OK","result":{result},"retExtInfo":{{}},"time":1}}"#)
     }
 
-    const BTC: &str = r#"{"symbol":"BTCUSDT","status":"Trading","leverageFilter":{"maxLeverage":"100.00"},"priceFilter":{"tickSize":"0.10"},"lotSizeFilter":{"maxOrderQty":"1190.000","minOrderQty":"0.001","qtyStep":"0.001","minNotionalValue":"5"}}"#;
+    pub(in super::super) const BTC: &str = r#"{"symbol":"BTCUSDT","status":"Trading","leverageFilter":{"maxLeverage":"100.00"},"priceFilter":{"tickSize":"0.10"},"lotSizeFilter":{"maxOrderQty":"1190.000","minOrderQty":"0.001","qtyStep":"0.001","minNotionalValue":"5"}}"#;
 
     fn decoder() -> PrivateDecoder {
-        let spec = instrument(Product::Linear, "BTCUSDT", &serde_json::from_str(BTC).unwrap()).unwrap();
-        PrivateDecoder::new(&InstrumentTable::new(vec![spec]).unwrap(), 42, "USDT")
-    }
-
-    #[test]
-    fn instruments_are_read_page_by_page() {
-        let first = result(&format!(r#"{{"list":[{BTC}],"nextPageCursor":"a=b&c"}}"#));
-        let closed = BTC.replace("Trading", "Closed");
-        let fine = BTC.replace("0.10", "0.0000000001").replace("BTC", "FINE");
-        let second = result(&format!(r#"{{"list":[{closed},{fine}],"nextPageCursor":""}}"#));
-        let (url, handle) = serve(vec![first, second]);
-        let found = client(&url).instruments(Product::Linear, &[]).unwrap();
-        assert_eq!((found.specs.len(), found.skipped), (1, vec!["FINEUSDT".to_owned()]));
-        let spec = found.specs[0];
-        assert_eq!((spec.min_qty, spec.max_qty, spec.max_leverage_e2), (Lots::new(1), Lots::new(1_190_000), 10_000));
-        assert_eq!(spec.min_notional.to_string(), "5");
-        let asked = handle.join().unwrap();
-        assert!(asked[0].starts_with("GET /v5/market/instruments-info?category=linear&limit=1000 "));
-        assert!(asked[1].contains("&cursor=a%3Db%26c "));
+        let listing = super::super::listing::listing(Product::Linear, "BTCUSDT", &serde_json::from_str(BTC).unwrap());
+        PrivateDecoder::new(&InstrumentTable::new(vec![listing.unwrap().spec]).unwrap(), 42, "USDT")
     }
 
     #[test]
