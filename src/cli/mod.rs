@@ -1,5 +1,6 @@
 //! The command line: a thin shell over `runtime`.
 
+mod access;
 mod bench;
 mod capture;
 mod faults;
