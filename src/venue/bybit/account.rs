@@ -153,6 +153,15 @@ impl AccountInfo {
     }
 }
 
+/// What a key may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Whether it may only ask.
+    pub is_read_only: bool,
+    /// What it may do, as `ContractTrade.Order`.
+    pub permissions: Vec<String>,
+}
+
 /// The body of a change of leverage of both directions.
 pub fn leverage_body(product: Product, symbol: &str, leverage: &str) -> String {
     let mut body = Body::new();
@@ -273,6 +282,52 @@ impl RestClient {
         list.iter().map(info).collect::<Option<_>>().ok_or(RestError::BadAnswer { path, field: "dcpInfos" })
     }
 
+    /// The key that signs, as the venue knows it.
+    ///
+    /// # Errors
+    /// [`RestError`]; some environments do not tell.
+    pub fn key_info(&self, now_ms: u64) -> Result<KeyInfo, RestError> {
+        let path = "/v5/user/query-api";
+        let result = self.get(path, "", Some(now_ms))?;
+        let read_only = &result["readOnly"];
+        let is_read_only = read_only.as_u64().map(|flag| flag != 0).or_else(|| read_only.as_bool());
+        let is_read_only = is_read_only.ok_or(RestError::BadAnswer { path, field: "readOnly" })?;
+        let groups = result["permissions"].as_object().ok_or(RestError::BadAnswer { path, field: "permissions" })?;
+        let words = |(group, words): (&String, &Value)| -> Vec<String> {
+            let words = words.as_array().into_iter().flatten().filter_map(Value::as_str);
+            words.map(|word| format!("{group}.{word}")).collect()
+        };
+        Ok(KeyInfo { is_read_only, permissions: groups.iter().flat_map(words).collect() })
+    }
+
+    /// The raw items of a private list: its first page, for people and checks.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn signed_list(&self, path: &'static str, query: &str, now_ms: u64) -> Result<Vec<Value>, RestError> {
+        let mut result = self.get(path, query, Some(now_ms))?;
+        match result["list"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(RestError::BadAnswer { path, field: "list" }),
+        }
+    }
+
+    /// The book of one instrument as it is told over REST: `b` and `a` with prices and quantities as texts.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn order_book(&self, product: Product, symbol: &str, depth: u16) -> Result<Value, RestError> {
+        let path = "/v5/market/orderbook";
+        let query = format!("category={}&symbol={}&limit={depth}", product.name(), escape(symbol));
+        let result = self.get(path, &query, None)?;
+        for field in ["b", "a"] {
+            if !result[field].is_array() {
+                return Err(RestError::BadAnswer { path, field });
+            }
+        }
+        Ok(result)
+    }
+
     /// How the account trades.
     ///
     /// # Errors
@@ -293,10 +348,6 @@ impl RestClient {
     pub fn position_items(&self, product: Product, symbol: &str, now_ms: u64) -> Result<Vec<Value>, RestError> {
         let path = "/v5/position/list";
         let query = format!("category={}&symbol={}", product.name(), escape(symbol));
-        let mut result = self.get(path, &query, Some(now_ms))?;
-        match result["list"].take() {
-            Value::Array(items) => Ok(items),
-            _ => Err(RestError::BadAnswer { path, field: "list" }),
-        }
+        self.signed_list(path, &query, now_ms)
     }
 }

@@ -518,3 +518,7 @@ impl Body {
         self.0
     }
 }
+
+#[cfg(test)]
+#[path = "orders_tests.rs"]
+mod tests;
