@@ -77,6 +77,7 @@ fn a_good_venue_passes_every_step_and_keeps_nothing_open() {
             "flat-after",
             "wallet-change",
             "nothing-left-open",
+            "no-position-left",
         ] {
             assert!(passed.iter().any(|name| name == step), "{step}: {found:#}");
         }
@@ -140,4 +141,18 @@ fn a_real_venue_needs_the_word() {
     let output = tercel(["check-venue", "--config"]).arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--live"));
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    let mut child =
+        tercel(["check-venue", "--json", "--watch-for", "60s"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    child.wait().unwrap();
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(steps(&found, "SKIP"), ["account-and-orders"], "{found:#}");
 }

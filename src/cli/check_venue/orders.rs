@@ -43,6 +43,8 @@ pub(super) struct Trader<'a> {
     requests: u32,
     links: Vec<String>,
     limits: Option<(String, String)>,
+    /// Whether there may be a position of ours.
+    has_bought: bool,
 }
 
 /// Everything that a trader is made of.
@@ -77,6 +79,7 @@ impl<'a> Trader<'a> {
             requests: 0,
             links: Vec::new(),
             limits: None,
+            has_bought: false,
         }
     }
 
@@ -275,6 +278,7 @@ impl<'a> Trader<'a> {
             return Ok(());
         }
         let before = self.wallet()?;
+        self.has_bought = true;
         let qty = self.smallest(ask);
         let (mut change, mut fees) = (Money::ZERO, Money::ZERO);
         for (name, side) in [("market-buy", Side::Bid), ("market-sell", Side::Ask)] {
@@ -362,8 +366,29 @@ impl<'a> Trader<'a> {
         Ok((fills, id))
     }
 
-    /// Cancels whatever of this check is open, and says what is left.
+    /// Sells what the round trip bought, if it broke off in between.
+    fn end_position(&self) -> Result<Lots, String> {
+        let held = self.position()?;
+        if held == Lots::ZERO {
+            return Ok(held);
+        }
+        let symbol = self.spec.symbol;
+        let side = if held.get() > 0 { Side::Ask } else { Side::Bid };
+        let link = format!("{}-end", self.prefix);
+        let order = NewOrder::market(self.spec.product, symbol.as_str(), side, self.qty(held.saturating_abs())?, &link);
+        let order = OrderRequest::New(NewOrder { reduce_only: true, ..order });
+        self.rest.place(&order, (self.venue_ms)()).map_err(|e| e.to_string())?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        self.position()
+    }
+
+    /// Cancels whatever of this check is open, ends its position, and says what is left.
     pub fn clean_up(&mut self, report: &mut Report) {
+        if self.has_bought {
+            let left = self.end_position();
+            let found = left.as_ref().map_or_else(Clone::clone, |left| format!("{} lots", left.get()));
+            report.check("no-position-left", left == Ok(Lots::ZERO), "the position of this check is closed", found);
+        }
         let open = |trader: &Self| -> Result<Vec<String>, String> {
             let key =
                 format!("category={}&symbol={}&openOnly=0&limit=50", trader.spec.product.name(), trader.spec.symbol);
