@@ -193,9 +193,9 @@ impl<'a> Trader<'a> {
             return Ok(());
         }
         let told = self.told(&link, |order| order["orderStatus"].as_str() == Some("New"));
-        report.take("order-stream-new", "the order stream tells New", told, |order| describe(order));
+        report.take("order-stream-new", "the order stream tells New", told, describe);
         let listed = self.listed("/v5/order/realtime", &link);
-        report.take("listed", "REST lists it as open", listed, |order| describe(order));
+        report.take("listed", "REST lists it as open", listed, describe);
         if (self.is_asked_to_stop)() {
             return Ok(());
         }
@@ -220,9 +220,9 @@ impl<'a> Trader<'a> {
         let taken = self.taken(&cancel);
         report.take("cancel", "the venue takes it", taken, |text| text.clone());
         let told = self.told(&link, |order| order["orderStatus"].as_str() == Some("Cancelled"));
-        report.take("order-stream-cancelled", "the order stream tells Cancelled", told, |order| describe(order));
+        report.take("order-stream-cancelled", "the order stream tells Cancelled", told, describe);
         let listed = self.listed("/v5/order/history", &link);
-        report.take("history", "the history has it as Cancelled", listed, |order| describe(order));
+        report.take("history", "the history has it as Cancelled", listed, describe);
         self.refused(report, "cancel-unknown", &[110_001, 170_213], &cancel);
 
         // Beyond the other side, so that it would take.
@@ -241,7 +241,7 @@ impl<'a> Trader<'a> {
             }
         });
         let expected = "cancelled with EC_PostOnlyWillTakeLiquidity";
-        report.take("post-only-crossing", expected, ended, |order| describe(order));
+        report.take("post-only-crossing", expected, ended, describe);
         match &self.limits {
             Some((all, left)) => report.check("rate-limit-headers", true, "told", format!("limit {all}, left {left}")),
             None => report.check("rate-limit-headers", false, "answers tell X-Bapi-Limit and its status", "none told"),
