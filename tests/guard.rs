@@ -260,7 +260,7 @@ fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
         ban_pause_ns: 0,
     };
     let config = GatewayConfig {
-        trade: link("/v5/trade"),
+        trade: Some(link("/v5/trade")),
         private: link("/v5/private"),
         api_key: account.api_key,
         signer: Arc::new(Signer::new(&Secret::new(account.api_secret))),

@@ -88,7 +88,7 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
         },
         more_feeds: Vec::new(),
         gateway: GatewayConfig {
-            trade: link("/v5/trade", order_limits)?,
+            trade: Some(link("/v5/trade", order_limits)?),
             private: link("/v5/private", order_limits)?,
             api_key: "bench".to_owned(),
             signer: Arc::new(Signer::new(&Secret::new("bench"))),
@@ -105,6 +105,7 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
         journal: None,
         reconcile: None,
         guard: None,
+        rest_orders: None,
         table,
     };
     Ok(Live::start(live_options, engine_config(), strategy)?)

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::run::{Address, address, listed};
+use super::access::{Address, address};
+use super::run::listed;
 use super::signals::StopSignals;
 use super::simex::simex_config;
 use super::{Exit, Failure, Outcome};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, OrderEntry};
 use crate::journal::{CaptureMeta, CaptureWriter, ClockKind, InstrumentMeta, meta_path};
-use crate::net::{CloseReason, Message, WsLimits, WsUrl};
-use crate::runtime::{BAN_PAUSE_NS, Clock, Dial, LinkConfig, LinkNews, WsLink};
+use crate::net::{CloseReason, Message, WsLimits};
+use crate::runtime::{Clock, LinkNews, WsLink};
 use crate::simex::Simex;
 use crate::types::{InstrumentSpec, Product};
 use crate::venue::bybit::encode::{market_topics, subscribe};
@@ -46,12 +47,10 @@ pub fn run(args: &CaptureArgs) -> Outcome {
         _ => None,
     };
     let address = match &embedded {
-        Some(simex) => Address {
-            ws: format!("ws://{}", simex.addr()),
-            rest: format!("http://{}", simex.addr()),
-            tls: None,
-            ca_pem: None,
-        },
+        Some(simex) => {
+            let (ws, rest) = (format!("ws://{}", simex.addr()), format!("http://{}", simex.addr()));
+            Address::single(ws, rest, OrderEntry::Websocket)
+        }
         None => address(&config)?,
     };
     let outcome = record(args, &config, address, &signals);
@@ -62,14 +61,14 @@ pub fn run(args: &CaptureArgs) -> Outcome {
 }
 
 fn record(args: &CaptureArgs, config: &Config, address: Address, signals: &StopSignals) -> Outcome {
-    let Address { ws, rest, tls, ca_pem } = address;
     let symbols: Vec<&str> = config.instruments.iter().map(|i| i.symbol.as_str()).collect();
     if symbols.is_empty() && config.venue.environment != Environment::Embedded {
         return Err(Failure::usage(
             "no instrument: name them in the configuration, like [[instruments]] symbol = \"BTCUSDT\"",
         ));
     }
-    let client = RestClient::new(RestConfig { extra_ca_pem: ca_pem, ..RestConfig::new(&rest) })?;
+    let client =
+        RestClient::new(RestConfig { extra_ca_pem: address.ca_pem.clone(), ..RestConfig::new(&address.rest) })?;
     let listed = listed(&client, Product::Linear, &symbols)?;
     let specs: Vec<InstrumentSpec> = listed.trading().map(|listing| listing.spec).collect();
     let mut topics = Vec::new();
@@ -80,15 +79,7 @@ fn record(args: &CaptureArgs, config: &Config, address: Address, signals: &StopS
         .ok_or_else(|| Failure::usage(format!("{} instruments are too many for one connection", specs.len())))?;
 
     let mut writer = CaptureWriter::create(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    let url = format!("{ws}/v5/public/linear");
-    let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    let mut link = WsLink::new(LinkConfig {
-        url,
-        tls,
-        limits: WsLimits::default(),
-        dial: Dial::Socket,
-        ban_pause_ns: BAN_PAUSE_NS,
-    });
+    let mut link = WsLink::new(address.link(&address.ws_public, "/v5/public/linear", WsLimits::default())?);
     let clock = Clock::new();
     let started = Instant::now();
     let limit = args.run_for.map(|d| Duration::from_nanos(d.0));

@@ -13,14 +13,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::signals::StopSignals;
-use super::{Exit, Failure, Outcome, run};
+use super::{Exit, Failure, Outcome, access};
 use crate::config::{Config, Environment, GuardTable};
 use crate::guard::{Decision, GuardPost, Next, Sight, Station, Sweep, Watch, WireKey, boot_ns};
-use crate::net::WsUrl;
 use crate::ring::Flag;
 use crate::types::{Nanos, Product};
-use crate::venue::bybit::Secret;
 use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
+use crate::venue::bybit::{CancelScope, OrderFilter, Secret};
 
 /// Time between two looks at the heartbeat, and beats of the guard's own.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -175,11 +174,8 @@ impl Account {
         if config.venue.environment == Environment::Embedded {
             return Err(Failure::usage("the embedded venue ends with its run; there is nothing to guard"));
         }
-        let address = run::address(config)?;
-        let host =
-            WsUrl::parse(&address.ws).map_err(|e| Failure::usage(format!("venue.ws: `{}`: {e}", address.ws)))?.host;
-        let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !args.live && !is_loopback {
+        let address = access::address(config)?;
+        if !args.live && address.real_host()?.is_some() {
             return Err(Failure::usage(format!("{} is a real venue: cancelling there needs --live", address.rest)));
         }
         let from_env = |name: &str| {
@@ -222,13 +218,23 @@ impl Account {
         Ok(open)
     }
 
-    /// Cancels everything that is guarded; one category that fails does not keep the others.
-    fn cancel(&self, offset_ms: i64) -> Result<usize, RestError> {
+    /// Cancels everything that is guarded; a request that fails does not keep the others. Spot needs a request for each kind
+    /// of order: at the first `round` all of them, afterwards one a round in turn, to stay within the limit of its rate.
+    fn cancel(&self, round: usize, offset_ms: i64) -> Result<usize, RestError> {
         let (mut cancelled, mut failed) = (0, None);
         for (product, coin) in &self.scopes {
-            match self.rest.cancel_all(*product, coin, unix_ms().saturating_add_signed(offset_ms)) {
-                Ok(count) => cancelled += count,
-                Err(error) => failed = failed.or(Some(error)),
+            let spot = [OrderFilter::Order, OrderFilter::StopOrder, OrderFilter::TpslOrder];
+            let filters: Vec<Option<OrderFilter>> = match (product, round) {
+                (Product::Spot, 0) => spot.into_iter().map(Some).collect(),
+                (Product::Spot, round) => vec![Some(spot[round % spot.len()])],
+                _ => vec![None],
+            };
+            for filter in filters {
+                let scope = CancelScope { filter, ..CancelScope::everything(*product, coin) };
+                match self.rest.cancel_scope(&scope, unix_ms().saturating_add_signed(offset_ms)) {
+                    Ok(count) => cancelled += count,
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
         }
         failed.map_or(Ok(cancelled), Err)
@@ -279,7 +285,7 @@ fn cancelling(account: &Account, jobs: &Receiver<Job>, news: &Sender<News>) {
                     Ok(0) => {}
                     Ok(open) if !job.released.is_set() => {
                         tell(News::Late(open));
-                        if let Err(error) = account.cancel(job.offset_ms) {
+                        if let Err(error) = account.cancel(0, job.offset_ms) {
                             tell(News::Trouble(error.to_string()));
                         }
                     }
@@ -292,8 +298,8 @@ fn cancelling(account: &Account, jobs: &Receiver<Job>, news: &Sender<News>) {
         let mut job = job;
         let mut sweep = Sweep::new(job.not_before);
         let mut was_zero = false;
-        loop {
-            let cancelled = account.cancel(job.offset_ms);
+        for round in 0.. {
+            let cancelled = account.cancel(round, job.offset_ms);
             if let Ok(count @ 1..) = cancelled {
                 tell(News::Cancelled(count));
             }

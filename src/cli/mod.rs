@@ -1,7 +1,9 @@
 //! The command line: a thin shell over `runtime`.
 
+mod access;
 mod bench;
 mod capture;
+mod check_venue;
 mod faults;
 mod guard;
 mod guarded;
@@ -106,6 +108,8 @@ enum Command {
     Guard(guard::GuardArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
     Inspect(inspect::InspectArgs),
+    /// Try everything that a run needs of a venue, step by step: clock, streams, key, and the life of an order.
+    CheckVenue(check_venue::CheckVenueArgs),
     /// Check a configuration file and print what it means, defaults filled in.
     CheckConfig {
         /// The file.
@@ -165,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args),
         Command::Guard(args) => guard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::CheckVenue(args) => check_venue::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };
     let exit = outcome.unwrap_or_else(|failure| {

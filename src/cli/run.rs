@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rustls::ClientConfig;
 
+use super::access::{self, Access, Address};
 use super::guarded::{GuardArgs, Guarded};
 use super::memory::RssBytes;
 use super::report::closing_report;
@@ -21,14 +21,14 @@ use super::{EngineArgs, Exit, Failure, Outcome, run_id};
 use crate::book::L2Book;
 use crate::config::{Config, Environment, ForeignOrders, StrategyName};
 use crate::engine::EngineConfig;
-use crate::net::{WsLimits, WsUrl, tls};
+use crate::net::{WsLimits, tls};
 use crate::runtime::{
-    BAN_PAUSE_NS, Clock, ClockOffset, Dial, GatewayConfig, LinkConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome,
-    LiveReconcile, ReconcilerConfig, clock_offset,
+    Clock, ClockOffset, GatewayConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome, LiveReconcile, ReconcilerConfig,
+    clock_offset,
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos, Product, VenueId};
-use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
+use crate::venue::bybit::rest::{FeeRates, RestClient, RestConfig, RestError};
 use crate::venue::bybit::{Listings, PrivateDecoder, Secret, Signer};
 use crate::venue::{FeedConfig, MarketFeed};
 
@@ -38,7 +38,7 @@ const CLOCK_SAMPLES: usize = 4;
 /// Currency in which linear contracts settle.
 const SETTLE_COIN: &str = "USDT";
 
-/// Pause after a ban by the embedded venue.
+/// Pause after a ban by the embedded venue, which lifts it within seconds.
 const EMBEDDED_BAN_PAUSE_NS: u64 = 5_000_000_000;
 
 /// Most instruments that are asked for one by one.
@@ -49,6 +49,9 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Longest time to wait for open orders to be gone.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Longest time for one order request over REST: cancels wait behind it.
+const REST_ORDER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Time in which the last fills and balances arrive after the last order is gone.
 const SETTLE_FOR: Duration = Duration::from_millis(300);
@@ -71,7 +74,8 @@ pub struct RunArgs {
     /// Write a journal of every event that the engine consumes into this folder.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
-    /// Trade on the real venue that the configuration names. Needs TERCEL_API_KEY and TERCEL_API_SECRET, too.
+    /// Trade on the real venue that the configuration names. Needs a key, too: TERCEL_API_KEY and TERCEL_API_SECRET, or
+    /// the file that venue.secret-file names.
     #[arg(long)]
     live: bool,
     /// Trade the best N instruments of a scan, by the table `[scan]`, instead of named ones.
@@ -84,25 +88,6 @@ pub struct RunArgs {
     guard: GuardArgs,
     #[command(flatten)]
     engine: EngineArgs,
-}
-
-/// Where a venue is.
-pub struct Address {
-    /// Base of its WebSockets.
-    pub ws: String,
-    /// Base of its REST interface.
-    pub rest: String,
-    /// For `wss`.
-    pub tls: Option<Arc<ClientConfig>>,
-    /// Certificates to trust beside the system's.
-    pub ca_pem: Option<Vec<u8>>,
-}
-
-/// Where to trade, and as whom.
-struct Access {
-    address: Address,
-    api_key: String,
-    secret: Secret,
 }
 
 /// Runs the command.
@@ -154,8 +139,7 @@ fn captured_depth(config: &Config, args: &RunArgs) -> Result<u16, Failure> {
 
 /// Opens the way to the venue; starts the embedded one if that is where to trade.
 fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHandle>), Failure> {
-    let venue = &config.venue;
-    if venue.environment == Environment::Embedded {
+    if config.venue.environment == Environment::Embedded {
         let mut simex = simex_config(config, args.feed.as_deref())?;
         simex.faults = venue_faults(args.faults.as_deref())?;
         let account = simex.accounts.first().cloned().unwrap_or_default();
@@ -169,60 +153,14 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         };
         let handle = Simex::start(simex, SocketAddr::from(([127, 0, 0, 1], 0)), server)?;
         let (ws, http) = if args.tls { ("wss", "https") } else { ("ws", "http") };
-        let address = Address {
-            ws: format!("{ws}://{}", handle.addr()),
-            rest: format!("{http}://{}", handle.addr()),
-            tls: client,
-            ca_pem,
-        };
+        let (ws, rest) = (format!("{ws}://{}", handle.addr()), format!("{http}://{}", handle.addr()));
+        let ban_pause_ns = EMBEDDED_BAN_PAUSE_NS;
+        let address =
+            Address { tls: client, ca_pem, ban_pause_ns, ..Address::single(ws, rest, config.venue.order_entry()) };
         let access = Access { address, api_key: account.api_key, secret: Secret::new(account.api_secret) };
         return Ok((access, Some(handle)));
     }
-    let address = address(config)?;
-    let ws = &address.ws;
-    let host = WsUrl::parse(ws).map_err(|e| Failure::usage(format!("venue.ws: `{ws}`: {e}")))?.host;
-    let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if !args.live && !is_loopback {
-        return Err(Failure::usage(format!(
-            "{ws} is a real venue: trading there needs --live, and TERCEL_API_KEY and TERCEL_API_SECRET in the environment"
-        )));
-    }
-    let from_env = |name: &str| {
-        std::env::var(name)
-            .map_err(|_| Failure::usage(format!("{name} is not set; keys come from the environment alone")))
-    };
-    let api_key = from_env("TERCEL_API_KEY")?;
-    let secret = Secret::new(from_env("TERCEL_API_SECRET")?);
-    let access = Access { address, api_key, secret };
-    Ok((access, None))
-}
-
-/// Where the venue is that the configuration names, if it is not embedded.
-pub fn address(config: &Config) -> Result<Address, Failure> {
-    let venue = &config.venue;
-    let (ws, rest) = match venue.environment {
-        Environment::Testnet => {
-            ("wss://stream-testnet.bybit.com".to_owned(), "https://api-testnet.bybit.com".to_owned())
-        }
-        Environment::Mainnet => ("wss://stream.bybit.com".to_owned(), "https://api.bybit.com".to_owned()),
-        _ => (venue.ws.clone().unwrap_or_default(), venue.rest.clone().unwrap_or_default()),
-    };
-    let ca_pem = match &venue.ca_file {
-        Some(file) => Some(std::fs::read(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?),
-        None => None,
-    };
-    let tls = match (&venue.ca_file, ws.starts_with("wss:")) {
-        (_, false) => None,
-        (Some(file), true) => Some(tls::client_config(tls::Roots::CaFile(file))?),
-        (None, true) => Some(tls::client_config(tls::Roots::System)?),
-    };
-    Ok(Address { ws, rest, tls, ca_pem })
-}
-
-fn link(access: &Access, path: &str, limits: WsLimits) -> Result<LinkConfig, Failure> {
-    let url = format!("{}{path}", access.address.ws);
-    let url = WsUrl::parse(&url).map_err(|e| Failure::usage(format!("`{url}`: {e}")))?;
-    Ok(LinkConfig { url, tls: access.address.tls.clone(), limits, dial: Dial::Socket, ban_pause_ns: BAN_PAUSE_NS })
+    Ok((access::access(config, args.live)?, None))
 }
 
 /// What the venue says before the engine starts.
@@ -281,7 +219,7 @@ fn open_account(
     for spec in &mut specs {
         let fees = match fees.get(spec.symbol.as_str()) {
             Some(fees) => *fees,
-            None => rest.fee_rates(Product::Linear, spec.symbol.as_str(), venue_now())?,
+            None => fee_rates(rest, config, spec, venue_now())?,
         };
         (spec.maker_fee, spec.taker_fee) = (fees.maker, fees.taker);
     }
@@ -350,6 +288,21 @@ pub fn listed(rest: &RestClient, product: Product, symbols: &[&str]) -> Result<L
     Ok(listed)
 }
 
+/// The account's fee rates; on a demo account that does not tell them, the configured ones, and that is said.
+fn fee_rates(rest: &RestClient, config: &Config, spec: &InstrumentSpec, now_ms: u64) -> Result<FeeRates, RestError> {
+    let venue = &config.venue;
+    match rest.fee_rates(Product::Linear, spec.symbol.as_str(), now_ms) {
+        Err(RestError::Venue { code: 10_001, .. }) if venue.environment == Environment::Demo => {
+            eprintln!(
+                "warning: the demo account does not tell its fee rates for {}: taking maker-fee-bps = {} and taker-fee-bps = {} of [venue]",
+                spec.symbol, venue.maker_fee_bps, venue.taker_fee_bps
+            );
+            Ok(FeeRates { maker: venue.maker_fee_bps.0, taker: venue.taker_fee_bps.0 })
+        }
+        found => found,
+    }
+}
+
 /// What the venue says at the end.
 fn closing_view(
     rest: &RestClient,
@@ -386,13 +339,7 @@ fn trade(
         (None, Some(_)) => unix_s,
     };
     let mut guarded = Guarded::begin(config, run_id, now().as_millis(), signals)?;
-    let rest_config = RestConfig {
-        api_key: access.api_key.clone(),
-        secret: Some(access.secret.clone()),
-        recv_window_ms: config.venue.recv_window_ms,
-        extra_ca_pem: access.address.ca_pem.clone(),
-        ..RestConfig::new(&access.address.rest)
-    };
+    let rest_config = access.rest_config(config.venue.recv_window_ms);
     let rest = RestClient::new(rest_config.clone())?;
     let opening = open_account(&rest, config, &access.address.rest, run_id, &now, signals)?;
     let table = opening.table;
@@ -409,18 +356,14 @@ fn trade(
             engine.limits.window_ticks
         );
     }
-    // The embedded venue lifts a ban within seconds.
-    let ban_pause_ns = if embedded.is_some() { EMBEDDED_BAN_PAUSE_NS } else { BAN_PAUSE_NS };
-    let link = |access: &Access, path: &str, limits| {
-        link(access, path, limits).map(|link| LinkConfig { ban_pause_ns, ..link })
-    };
+    let ban_pause_ns = access.address.ban_pause_ns;
     let mut feeds = Vec::new();
     let too_long = || Failure::usage("nothing to subscribe, or a name that is too long");
     for part in subscriptions(&table, depth).ok_or_else(too_long)? {
         let feed_config = FeedConfig { book_depth: Some(depth), assume_empty: false };
         let decoder = MarketFeed::new(VenueId::BYBIT, &table, feed_config).ok_or("no decoder for this venue")?;
         let Subscription { subscribe, resubscribe } = part;
-        let link = link(access, "/v5/public/linear", WsLimits::default())?;
+        let link = access.address.link(&access.address.ws_public, "/v5/public/linear", WsLimits::default())?;
         let config = LiveFeedConfig {
             link,
             connections: usize::from(config.venue.market_connections),
@@ -436,6 +379,15 @@ fn trade(
     }
     let (market_feed, feed) = feeds.remove(0);
     let order_limits = WsLimits { recv_bytes: 1 << 18, send_bytes: 1 << 16, message_bytes_max: 1 << 17 };
+    let address = &access.address;
+    let trade_link = match &address.ws_trade {
+        Some(base) => Some(address.link(base, "/v5/trade", order_limits)?),
+        None => None,
+    };
+    let rest_orders = match trade_link {
+        Some(_) => None,
+        None => Some(RestClient::new(RestConfig { timeout: REST_ORDER_WITHIN, ..rest_config.clone() })?),
+    };
     let journal = match args.journal.as_ref().or(config.journal.dir.as_ref()) {
         Some(dir) => {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -449,15 +401,15 @@ fn trade(
         feed,
         more_feeds: feeds,
         gateway: GatewayConfig {
-            trade: link(access, "/v5/trade", order_limits)?,
-            private: link(access, "/v5/private", order_limits)?,
+            trade: trade_link,
+            private: address.link(&address.ws_private, "/v5/private", order_limits)?,
             api_key: access.api_key.clone(),
             signer: Arc::new(Signer::new(&access.secret)),
             run_id,
             recv_window_ms: config.venue.recv_window_ms,
             clock_offset: offset_reader,
             send_within_ns: config.orders.send_within.0,
-            fast_executions: config.orders.fast_executions,
+            fast_executions: config.orders.fast_executions && config.venue.has_fast_executions(),
             settle_coin: SETTLE_COIN.to_owned(),
         },
         reconcile: Some(LiveReconcile {
@@ -472,6 +424,7 @@ fn trade(
         journal,
         guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
+        rest_orders,
     };
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
     let mut rss = RssBytes::begin();
@@ -548,6 +501,7 @@ fn trade(
     let latency = outcome.gateway.latency.summary();
     let mut first_errors = outcome.feed.first_errors.clone();
     first_errors.extend(outcome.gateway.first_errors.iter().cloned());
+    first_errors.extend(outcome.rest_orders.iter().flat_map(|orders| orders.first_errors.iter().cloned()));
     let summary = Summary::new(&Parts {
         elapsed_s: outcome.elapsed_s,
         feed: &outcome.feed.counters,
@@ -565,13 +519,13 @@ fn trade(
     println!(
         "ran {:.1} s on {} ({}): {} market messages, {} refused, {} gaps, {} resyncs, {} requests sent, {} connections lost",
         outcome.elapsed_s,
-        access.address.ws,
+        access::describe(&access.address),
         config.threads.topology,
         c.messages,
         c.decode_errors,
         c.gaps,
         c.resyncs,
-        outcome.gateway.sent,
+        outcome.gateway.sent + outcome.rest_orders.as_ref().map_or(0, |orders| orders.sent),
         outcome.gateway.lost_links,
     );
     print_connections(&outcome);
@@ -614,6 +568,12 @@ fn print_connections(outcome: &LiveOutcome) {
         println!(
             "  market connections: {} lost, {} renewed; {} silent books subscribed anew",
             feed.lost_links, feed.renewals, feed.silent_streams
+        );
+    }
+    if let Some(orders) = &outcome.rest_orders {
+        println!(
+            "orders over REST: {} requests, {} not sent, {} unanswered, {} cancels sent twice, {} answers told the rate limit",
+            orders.sent, orders.not_sent, orders.unanswered, orders.retried, orders.limits_told
         );
     }
     let Some(asked) = &outcome.reconcile else { return };

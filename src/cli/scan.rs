@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::run::address;
+use super::access::address;
 use super::scan_report::ScanReport;
 use super::signals::StopSignals;
 use super::simex::simex_config;

@@ -94,8 +94,20 @@ pub enum Environment {
     Custom,
     /// The venue's test environment.
     Testnet,
+    /// The real venue's demo accounts: the real market, simulated money, orders over REST.
+    Demo,
     /// The real venue.
     Mainnet,
+}
+
+/// How orders reach the venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderEntry {
+    /// Over the order-entry WebSocket.
+    Websocket,
+    /// Over REST, one request after the other: where the venue has no such WebSocket.
+    Rest,
 }
 
 /// Where to trade.
@@ -106,8 +118,22 @@ pub struct VenueConfig {
     pub environment: Environment,
     /// `custom`: WebSocket base, like `ws://127.0.0.1:7001`.
     pub ws: Option<String>,
-    /// `custom`: REST base, like `http://127.0.0.1:7001`.
+    /// REST base, like `http://127.0.0.1:7001`, instead of the environment's own.
     pub rest: Option<String>,
+    /// Base of the public WebSockets, like `wss://stream.bybit.eu`, instead of the environment's own.
+    pub ws_public: Option<String>,
+    /// Base of the private WebSocket, likewise.
+    pub ws_private: Option<String>,
+    /// Base of the order-entry WebSocket, likewise.
+    pub ws_trade: Option<String>,
+    /// How orders reach the venue; none: `rest` on `demo`, which has nothing else, and `websocket` elsewhere.
+    pub order_entry: Option<OrderEntry>,
+    /// File of mode 0600 with the lines `TERCEL_API_KEY=…` and `TERCEL_API_SECRET=…`, instead of the environment.
+    pub secret_file: Option<PathBuf>,
+    /// Fee of a resting fill where the venue does not tell the account's rates (demo accounts).
+    pub maker_fee_bps: Bps,
+    /// Fee of a crossing fill, likewise.
+    pub taker_fee_bps: Bps,
     /// PEM file of the certificate authority to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Depth of the order book stream.
@@ -128,6 +154,14 @@ impl Default for VenueConfig {
             environment: Environment::Embedded,
             ws: None,
             rest: None,
+            ws_public: None,
+            ws_private: None,
+            ws_trade: None,
+            order_entry: None,
+            secret_file: None,
+            // What the lowest tier pays for contracts.
+            maker_fee_bps: Bps(Rate::new(20_000)),
+            taker_fee_bps: Bps(Rate::new(55_000)),
             ca_file: None,
             book_depth: 50,
             recv_window_ms: 5_000,
@@ -135,6 +169,19 @@ impl Default for VenueConfig {
             renew_connections_every: Duration(0),
             stream_silent_after: Duration(10_000_000_000),
         }
+    }
+}
+
+impl VenueConfig {
+    /// How orders reach the venue.
+    pub fn order_entry(&self) -> OrderEntry {
+        let usual = if self.environment == Environment::Demo { OrderEntry::Rest } else { OrderEntry::Websocket };
+        self.order_entry.unwrap_or(usual)
+    }
+
+    /// Whether fast executions can be followed beside the full ones: demo accounts have none.
+    pub fn has_fast_executions(&self) -> bool {
+        self.environment != Environment::Demo
     }
 }
 
@@ -644,6 +691,7 @@ impl Config {
         if self.venue.environment == Environment::Custom && (self.venue.ws.is_none() || self.venue.rest.is_none()) {
             return Err(format!("{}: `custom` needs the keys `ws` and `rest`", line_of("environment")));
         }
+        self.check_hosts(&line_of)?;
         let guard = &self.guard;
         let at_least_ms = |key: &str, value: Duration, min: u64| {
             if value.0 >= min * 1_000_000 {
@@ -673,6 +721,32 @@ impl Config {
                 let found = &instrument.symbol;
                 return Err(format!("{}: found `{found}`, allowed are 1 to 31 letters and digits", line_of("symbol")));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that the hosts belong to the environment.
+    fn check_hosts(&self, line_of: &dyn Fn(&str) -> String) -> Result<(), String> {
+        let venue = &self.venue;
+        let given = [
+            ("ws-public", &venue.ws_public),
+            ("ws-private", &venue.ws_private),
+            ("ws-trade", &venue.ws_trade),
+            ("rest", &venue.rest),
+        ];
+        for (key, url) in given {
+            if url.is_some() && venue.environment == Environment::Embedded {
+                return Err(format!("{}: the embedded venue has no other host; name an environment", line_of(key)));
+            }
+        }
+        if venue.ws.is_some() && venue.environment != Environment::Custom {
+            return Err(format!("{}: allowed for `custom`; elsewhere ws-public, ws-private, ws-trade", line_of("ws")));
+        }
+        if venue.environment == Environment::Demo
+            && (venue.order_entry == Some(OrderEntry::Websocket) || venue.ws_trade.is_some())
+        {
+            let key = if venue.ws_trade.is_some() { "ws-trade" } else { "order-entry" };
+            return Err(format!("{}: demo accounts have no order-entry WebSocket, allowed is rest", line_of(key)));
         }
         Ok(())
     }
@@ -812,6 +886,11 @@ mod tests {
             ("[strategy]\nname = \"magic\"\n", vec!["line 2", "magic", "market-maker"]),
             ("[risk]\nstale-after = \"5 parsecs\"\n", vec!["line 2", "5 parsecs", "ms"]),
             ("[venue]\nenvironment = \"custom\"\n", vec!["line 2", "environment", "`ws`"]),
+            ("[venue]\nenvironment = \"demo\"\norder-entry = \"websocket\"\n", vec!["line 3", "order-entry", "rest"]),
+            ("[venue]\nenvironment = \"demo\"\nws-trade = \"wss://x\"\n", vec!["line 3", "ws-trade"]),
+            ("[venue]\norder-entry = \"pigeon\"\n", vec!["line 2", "pigeon", "websocket"]),
+            ("[venue]\nws-public = \"wss://x\"\n", vec!["line 2", "ws-public", "embedded"]),
+            ("[venue]\nenvironment = \"demo\"\nws = \"wss://x\"\n", vec!["ws-public"]),
             ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),

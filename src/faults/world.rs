@@ -86,7 +86,7 @@ impl World {
         let market_feed = MarketFeed::new(VenueId::BYBIT, &table, feed_config).expect("there is a decoder for bybit");
         let feed = LiveFeedDuty::new(live_feed(&table, &dialer), market_feed, &table, from_feed, clock.clone());
         let gateway = GatewayConfig {
-            trade: link("/v5/trade", &dialer),
+            trade: Some(link("/v5/trade", &dialer)),
             private: link("/v5/private", &dialer),
             api_key: account.api_key.clone(),
             signer: Arc::clone(&signer),

@@ -41,6 +41,8 @@ pub enum DutyReport {
     SimVenue(Box<super::SimVenueReport>),
     /// Of the reconciler.
     Reconcile(Box<super::ReconcileReport>),
+    /// Of the orders over REST.
+    RestOrders(Box<super::RestOrdersReport>),
     /// Of the recorder.
     Recorder(Box<super::RecorderReport>),
 }

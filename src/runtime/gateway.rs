@@ -14,7 +14,7 @@ use super::link::{LinkConfig, LinkNews, WsLink};
 use super::outlet::Outlet;
 use super::replay_feed::keep_error;
 use crate::guard::GatewayPulse;
-use crate::net::{CloseReason, Message};
+use crate::net::{CloseReason, Message, WsConn};
 use crate::ring::{Consumer, Flag, Producer};
 use crate::types::{
     Command, CommandKind, Event, InstrumentTable, Link, LinkKind, Meta, Nanos, Op, Record, Reject, RejectKind,
@@ -37,8 +37,8 @@ const BACKLOG_RECORDS: usize = 4096;
 
 /// What a gateway connects to and how it introduces itself.
 pub struct GatewayConfig {
-    /// Order entry.
-    pub trade: LinkConfig,
+    /// Order entry; none: commands are handed on to whoever sends them over REST ([`GatewayDuty::hand_on`]).
+    pub trade: Option<LinkConfig>,
     /// Private stream.
     pub private: LinkConfig,
     /// Public part of the key.
@@ -80,10 +80,27 @@ pub struct GatewayReport {
 
 /// One of the two connections, and how far its introduction is.
 struct Session {
-    link: WsLink,
+    /// `None` where orders go over REST.
+    link: Option<WsLink>,
     is_ready: bool,
     /// When an open connection that is not ready yet is given up: an answer to the login may be lost.
     ready_by: Nanos,
+}
+
+impl Session {
+    #[inline]
+    fn conn(&mut self) -> Option<&mut WsConn> {
+        self.link.as_mut()?.conn()
+    }
+
+    #[inline]
+    fn ready_conn(&mut self) -> Option<&mut WsConn> {
+        if self.is_ready { self.conn() } else { None }
+    }
+
+    fn is_open(&self) -> bool {
+        self.link.as_ref().is_some_and(WsLink::is_open)
+    }
 }
 
 /// See the module's documentation.
@@ -105,6 +122,8 @@ pub struct GatewayDuty {
     /// Set while both connections are ready.
     ready: Flag,
     pulse: Option<GatewayPulse>,
+    /// Where commands go without a trade link.
+    handed_on: Option<Producer<Record>>,
 }
 
 impl GatewayDuty {
@@ -117,11 +136,15 @@ impl GatewayDuty {
         clock: Clock,
         ready: Flag,
     ) -> Self {
-        let session =
-            |link: &LinkConfig| Session { link: WsLink::new(link.clone()), is_ready: false, ready_by: Nanos::MAX };
+        let session = |link: Option<&LinkConfig>| Session {
+            link: link.map(|link| WsLink::new(link.clone())),
+            // Who sends over REST tells for itself whether it can.
+            is_ready: link.is_none(),
+            ready_by: Nanos::MAX,
+        };
         Self {
-            trade: session(&config.trade),
-            private: session(&config.private),
+            trade: session(config.trade.as_ref()),
+            private: session(Some(&config.private)),
             commands,
             outlet: Outlet::new(events, BACKLOG_RECORDS),
             encoder: OrderEncoder::new(table, config.run_id, config.recv_window_ms),
@@ -135,8 +158,14 @@ impl GatewayDuty {
             first_errors: Vec::with_capacity(8),
             ready,
             pulse: None,
+            handed_on: None,
             config,
         }
+    }
+
+    /// Hands order commands on, to be sent over REST, instead of sending them.
+    pub fn hand_on(&mut self, commands: Producer<Record>) {
+        self.handed_on = Some(commands);
     }
 
     /// Beats for a guard, and sends nothing new once it is fenced or its lease is over.
@@ -163,7 +192,9 @@ impl GatewayDuty {
     }
 
     fn close(&mut self, kind: LinkKind, reason: CloseReason, now: Nanos) {
-        self.session(kind).link.close(reason, now);
+        if let Some(link) = &mut self.session(kind).link {
+            link.close(reason, now);
+        }
         self.on_lost(kind, now);
     }
 
@@ -186,7 +217,7 @@ impl GatewayDuty {
 
     /// Sends one message of an introduction.
     fn say(&mut self, kind: LinkKind, text: &[u8], now: Nanos) {
-        let Some(conn) = self.session(kind).link.conn() else { return };
+        let Some(conn) = self.session(kind).conn() else { return };
         if conn.send_text(text).is_err() {
             return self.close(kind, CloseReason::Local, now);
         }
@@ -233,7 +264,7 @@ impl GatewayDuty {
     fn read(&mut self, kind: LinkKind) -> Result<usize, CloseReason> {
         let Self { trade, private, outlet, decoder, clock, first_errors, .. } = self;
         let session = if kind == LinkKind::Trade { trade } else { private };
-        let Some(conn) = session.link.conn() else { return Ok(0) };
+        let Some(conn) = session.conn() else { return Ok(0) };
         if conn.fill().map_err(CloseReason::from)? == 0 {
             return Ok(0);
         }
@@ -273,7 +304,9 @@ impl GatewayDuty {
         if must_flush {
             conn.flush().map_err(CloseReason::from)?;
         }
-        session.link.heard(recv);
+        if let Some(link) = &mut session.link {
+            link.heard(recv);
+        }
         if let Some(answer) = introduction {
             self.on_introduction(kind, answer, recv);
         }
@@ -287,6 +320,12 @@ impl GatewayDuty {
         if command.kind == CommandKind::Reconnect {
             // As good as a peer that has gone: what was missed is read again once the next one is up.
             self.close(LinkKind::Private, CloseReason::Local, taken);
+            return Ok(());
+        }
+        if let Some(commands) = &mut self.handed_on {
+            if commands.push(command.pack()).is_err() {
+                self.refuse(command, taken);
+            }
             return Ok(());
         }
         let is_late = taken.saturating_since(command.at) > self.config.send_within_ns;
@@ -305,7 +344,7 @@ impl GatewayDuty {
             return Ok(());
         }
         let Self { trade, encoder, clock, latency, .. } = self;
-        let Some(conn) = trade.link.conn().filter(|_| trade.is_ready) else {
+        let Some(conn) = trade.ready_conn() else {
             self.refuse(command, taken);
             return Ok(());
         };
@@ -381,13 +420,14 @@ impl Duty for GatewayDuty {
         }
         self.outlet.flush();
         for kind in [LinkKind::Trade, LinkKind::Private] {
-            match self.session(kind).link.poll(now) {
+            let Some(link) = &mut self.session(kind).link else { continue };
+            match link.poll(now) {
                 LinkNews::None => {}
                 LinkNews::Opened => self.on_opened(kind, now),
                 LinkNews::Lost => self.on_lost(kind, now),
             }
             let session = self.session(kind);
-            if !session.is_ready && session.link.is_open() && now > session.ready_by {
+            if !session.is_ready && session.is_open() && now > session.ready_by {
                 self.close(kind, CloseReason::Local, now);
             }
             match self.read(kind) {
@@ -403,7 +443,9 @@ impl Duty for GatewayDuty {
 
     fn finish(mut self: Box<Self>) -> DutyReport {
         for kind in [LinkKind::Trade, LinkKind::Private] {
-            self.session(kind).link.close(CloseReason::Local, Nanos::ZERO);
+            if let Some(link) = &mut self.session(kind).link {
+                link.close(CloseReason::Local, Nanos::ZERO);
+            }
         }
         DutyReport::Gateway(Box::new(GatewayReport {
             latency: self.latency,

@@ -14,6 +14,7 @@ use super::live_feed::{LiveFeedConfig, LiveFeedDuty};
 use super::reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 use super::recorder::{RecorderDuty, RecorderReport};
 use super::replay_feed::FeedReport;
+use super::rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
 use super::thread::{Idle, RunningThread, ThreadPlan, start};
 use super::topology::{DutyKind, Topology};
 use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
@@ -52,6 +53,8 @@ pub struct LiveOptions {
     pub journal: Option<PathBuf>,
     /// Who answers the engine's questions; none: the engine's configuration must ask none.
     pub reconcile: Option<LiveReconcile>,
+    /// Sends orders over REST; needed where the gateway has no trade link, and not used elsewhere.
+    pub rest_orders: Option<RestClient>,
     /// Where core and gateway beat for a guard, and on what terms they trade.
     pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
 }
@@ -75,6 +78,7 @@ pub struct Live {
     threads: Vec<RunningThread>,
     recorder: Option<RunningThread>,
     reconciler: Option<RunningThread>,
+    rest_orders: Option<RunningThread>,
     stop: Flag,
     recorder_stop: Flag,
     gateway_ready: Flag,
@@ -95,6 +99,8 @@ pub struct LiveOutcome {
     pub recorder: Option<RecorderReport>,
     /// The questions, if any were asked.
     pub reconcile: Option<ReconcileReport>,
+    /// The orders over REST, if that is how they went.
+    pub rest_orders: Option<RestOrdersReport>,
     /// Wall-clock seconds.
     pub elapsed_s: f64,
     /// Allocations on hot duties after warm-up; `None` if they were not counted.
@@ -150,6 +156,7 @@ impl Live {
             idle,
             journal,
             reconcile,
+            rest_orders,
             guard,
         } = options;
         let clock = Clock::new();
@@ -177,7 +184,8 @@ impl Live {
         let engine = Engine::with_probe(&table, config, strategy, ClockProbe(clock.clone()));
         // Order news before market data: what we own comes before what we want.
         let (answers, to_core_answers) = spsc(MARKET_RING_SLOTS);
-        let mut inputs = vec![to_core_control, to_core_orders, to_core_answers];
+        let (order_answers, to_core_order_answers) = spsc(COMMAND_RING_SLOTS);
+        let mut inputs = vec![to_core_control, to_core_orders, to_core_order_answers, to_core_answers];
         inputs.append(&mut market_rings);
         let (mut core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
         let reconciler = match reconcile {
@@ -199,12 +207,33 @@ impl Live {
             }
             None => None,
         };
+        let mut rest_orders = match (rest_orders, &gateway.trade) {
+            (Some(rest), None) => {
+                let config = RestOrdersConfig {
+                    rest,
+                    run_id: gateway.run_id,
+                    recv_window_ms: gateway.recv_window_ms,
+                    clock_offset: gateway.clock_offset.clone(),
+                    send_within_ns: gateway.send_within_ns,
+                };
+                let (handed_on, to_rest) = spsc(COMMAND_RING_SLOTS);
+                Some((RestOrdersDuty::new(config, &table, to_rest, order_answers, clock.clone()), handed_on))
+            }
+            _ => None,
+        };
         let mut gateway =
             GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
         if let Some((beat, terms)) = guard {
             core.set_pulse(CorePulse::new(beat.clone(), terms));
+            if let Some((duty, _)) = &mut rest_orders {
+                duty.set_pulse(GatewayPulse::new(beat.clone(), terms));
+            }
             gateway.set_pulse(GatewayPulse::new(beat, terms));
         }
+        let rest_orders = rest_orders.map(|(duty, handed_on)| {
+            gateway.hand_on(handed_on);
+            duty
+        });
         let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = Vec::new();
         for feed in feeds {
             parts.push((DutyKind::Feed, Box::new(feed)));
@@ -239,8 +268,28 @@ impl Live {
             }
             None => None,
         };
+        let rest_orders = match rest_orders {
+            Some(duty) => {
+                let duties: Vec<Box<dyn Duty>> = vec![Box::new(duty)];
+                let plan = ThreadPlan { name: "rest-orders".to_owned(), cpu: None, idle: Idle::Backoff, duties };
+                Some(start(plan, clock.clone(), stop.clone())?)
+            }
+            None => None,
+        };
         let started = Instant::now();
-        Ok(Self { control, status, threads, recorder, reconciler, stop, recorder_stop, gateway_ready, clock, started })
+        Ok(Self {
+            control,
+            status,
+            threads,
+            recorder,
+            reconciler,
+            rest_orders,
+            stop,
+            recorder_stop,
+            gateway_ready,
+            clock,
+            started,
+        })
     }
 
     /// Tells the core something; returns whether it was taken.
@@ -265,7 +314,7 @@ impl Live {
 
     /// Whether a thread has ended by itself, which it should not.
     pub fn has_broken(&self) -> bool {
-        self.threads.iter().any(RunningThread::is_finished)
+        self.threads.iter().chain(&self.rest_orders).any(RunningThread::is_finished)
     }
 
     /// Ends the threads and collects what they leave behind. The journal is closed last and whole.
@@ -277,6 +326,7 @@ impl Live {
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let mut feed: Option<FeedReport> = None;
         let (mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None);
+        let mut rest_orders = None;
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -293,12 +343,13 @@ impl Live {
                     DutyReport::Gateway(report) => gateway = Some(*report),
                     DutyReport::Recorder(report) => recorder = Some(*report),
                     DutyReport::Reconcile(report) => reconcile = Some(*report),
+                    DutyReport::RestOrders(report) => rest_orders = Some(*report),
                     DutyReport::SimVenue(_) | DutyReport::None => {}
                 }
             }
             Ok(())
         };
-        for thread in self.threads.into_iter().chain(self.reconciler) {
+        for thread in self.threads.into_iter().chain(self.reconciler).chain(self.rest_orders) {
             take(thread)?;
         }
         self.recorder_stop.set();
@@ -311,6 +362,7 @@ impl Live {
             gateway: gateway.ok_or(LiveError::NoReport("gateway"))?,
             recorder,
             reconcile,
+            rest_orders,
             elapsed_s,
             hot_allocations,
         })

@@ -1,19 +1,23 @@
 //! Bybit v5.
 //!
 //! `market` and `feed` read the public streams; `encode`, `sign` and `private` are order entry and what comes back;
-//! `rest` asks the slow questions on a shell thread. Rate budgets are spent by the core: see `risk`.
+//! `rest` asks the slow questions on a shell thread, `account` and `orders` change what the
+//! engine itself never does. Rate budgets are spent by the core: see `risk`.
 
+pub mod account;
 pub mod codes;
 pub mod encode;
 mod feed;
 mod listing;
 mod market;
+pub mod orders;
 pub mod private;
 mod race;
 mod request;
 pub mod rest;
 pub mod sign;
 
+pub use account::{CancelScope, OrderFilter};
 pub use encode::{EncodeError, LinkId, ORDER_BYTES_MAX, OrderEncoder, ReqId};
 pub use feed::MarketFeed;
 pub use listing::{KLINES_MAX, KlineSpan, Listings, MarketSnapshots};

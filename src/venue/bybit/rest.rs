@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
+use super::account::{CancelScope, OrderFilter};
 use super::encode::LinkId;
 use super::private::PrivateDecoder;
 use super::request::{RestRequest, order_query};
@@ -337,31 +338,20 @@ impl RestClient {
         Ok(out)
     }
 
-    /// Cancels all orders of the product and returns how many the venue says it cancelled.
+    /// Cancels all orders of the product, conditional ones too, and returns how many the venue says it cancelled.
     ///
     /// # Errors
     /// [`RestError`]; after [`RestError::Transport`] the outcome is unknown.
     pub fn cancel_all(&self, product: Product, settle_coin: &str, now_ms: u64) -> Result<usize, RestError> {
-        let body = match product {
-            Product::Spot => format!(r#"{{"category":"{}"}}"#, product.name()),
-            _ => serde_json::json!({"category": product.name(), "settleCoin": settle_coin}).to_string(),
-        };
-        let result = self.post("/v5/order/cancel-all", &body, now_ms)?;
-        Ok(result["list"].as_array().map_or(0, Vec::len))
-    }
-
-    /// Sets the leverage of both directions, a decimal such as `10`. Unchanged leverage is no error.
-    ///
-    /// # Errors
-    /// [`RestError`].
-    pub fn set_leverage(&self, product: Product, symbol: &str, leverage: &str, now_ms: u64) -> Result<(), RestError> {
-        let body = serde_json::json!({
-            "category": product.name(), "symbol": symbol, "buyLeverage": leverage, "sellLeverage": leverage,
-        });
-        match self.post("/v5/position/set-leverage", &body.to_string(), now_ms) {
-            Ok(_) | Err(RestError::Venue { code: 110_043, .. }) => Ok(()),
-            Err(error) => Err(error),
+        let scope = CancelScope::everything(product, settle_coin);
+        if product != Product::Spot {
+            return self.cancel_scope(&scope, now_ms);
         }
+        let mut count = 0;
+        for filter in [OrderFilter::Order, OrderFilter::StopOrder, OrderFilter::TpslOrder] {
+            count += self.cancel_scope(&CancelScope { filter: Some(filter), ..scope }, now_ms)?;
+        }
+        Ok(count)
     }
 
     /// Sends an order body that [`OrderEncoder::body`](super::OrderEncoder::body) wrote to `/v5/order/create`, `amend` or
@@ -371,6 +361,13 @@ impl RestClient {
     /// [`RestError`]; after [`RestError::Transport`] the outcome is unknown.
     pub fn send_order(&self, path: &'static str, body: &str, now_ms: u64) -> Result<(), RestError> {
         self.post(path, body, now_ms).map(|_| ())
+    }
+
+    /// As [`Self::send_order`], and what the answer's header and envelope tell beside the outcome.
+    pub fn order_reply(&self, path: &'static str, body: &str, now_ms: u64) -> OrderReply {
+        let mut reply = OrderReply::default();
+        reply.outcome = self.post_noting(path, body, now_ms, &mut reply).map(|mut value| value["result"].take());
+        reply
     }
 
     pub(super) fn page_len(&self) -> u16 {
@@ -418,15 +415,35 @@ impl RestClient {
                 request = request.header(name, value);
             }
         }
-        answer(path, request.call())
+        answer(path, request.call(), &mut None).map(|mut value| value["result"].take())
     }
 
-    fn post(&self, path: &'static str, body: &str, now_ms: u64) -> Result<Value, RestError> {
+    pub(super) fn post(&self, path: &'static str, body: &str, now_ms: u64) -> Result<Value, RestError> {
+        self.post_whole(path, body, now_ms).map(|mut value| value["result"].take())
+    }
+
+    /// Posts and returns the whole envelope: batches tell of their items in `retExtInfo`.
+    pub(super) fn post_whole(&self, path: &'static str, body: &str, now_ms: u64) -> Result<Value, RestError> {
+        self.post_noting(path, body, now_ms, &mut OrderReply::default())
+    }
+
+    fn post_noting(
+        &self,
+        path: &'static str,
+        body: &str,
+        now_ms: u64,
+        reply: &mut OrderReply,
+    ) -> Result<Value, RestError> {
         let mut request = self.agent.post(format!("{}{path}", self.config.base_url));
         for (name, value) in self.headers(path, body, now_ms)? {
             request = request.header(name, value);
         }
-        answer(path, request.header("Content-Type", "application/json").send(body))
+        let response = request.header("Content-Type", "application/json").send(body);
+        if let Ok(response) = &response {
+            let number = |name| response.headers().get(name).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            (reply.limit, reply.limit_left) = (number("X-Bapi-Limit"), number("X-Bapi-Limit-Status"));
+        }
+        answer(path, response, &mut reply.venue_ms)
     }
 
     fn headers(
@@ -437,6 +454,25 @@ impl RestClient {
     ) -> Result<[(&'static str, String); 4], RestError> {
         let signer = self.signer.as_ref().ok_or(RestError::NoKey { path })?;
         Ok(signed_headers(signer, &self.config.api_key, self.config.recv_window_ms, payload, now_ms))
+    }
+}
+
+/// What came back for an order request.
+#[derive(Debug)]
+pub struct OrderReply {
+    /// The `result`, or why there is none.
+    pub outcome: Result<Value, RestError>,
+    /// Requests of this kind that the venue allows in its window, if it said.
+    pub limit: Option<u32>,
+    /// Those that are left, if it said.
+    pub limit_left: Option<u32>,
+    /// The venue's time of a good answer, in milliseconds.
+    pub venue_ms: Option<u64>,
+}
+
+impl Default for OrderReply {
+    fn default() -> Self {
+        Self { outcome: Ok(Value::Null), limit: None, limit_left: None, venue_ms: None }
     }
 }
 
@@ -467,9 +503,11 @@ pub fn signed_headers(
     ]
 }
 
+/// The whole envelope of an answer whose `retCode` is zero; notes when the venue gave it.
 fn answer(
     path: &'static str,
     response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    venue_ms: &mut Option<u64>,
 ) -> Result<Value, RestError> {
     let transport = |error: ureq::Error| RestError::Transport { path, found: error.to_string() };
     let mut response = response.map_err(transport)?;
@@ -478,7 +516,9 @@ fn answer(
         return Err(RestError::Status { path, status });
     }
     let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string().map_err(transport)?;
-    envelope(path, &body)
+    let value = whole_envelope(path, &body)?;
+    *venue_ms = value["time"].as_u64();
+    Ok(value)
 }
 
 /// The `result` of an answer whose `retCode` is zero.
@@ -486,9 +526,13 @@ fn answer(
 /// # Errors
 /// [`RestError::Venue`] for any other code, [`RestError::BadAnswer`] for what is no envelope.
 pub fn envelope(path: &'static str, body: &str) -> Result<Value, RestError> {
-    let mut value: Value = serde_json::from_str(body).map_err(|_| RestError::BadAnswer { path, field: "JSON" })?;
+    whole_envelope(path, body).map(|mut value| value["result"].take())
+}
+
+fn whole_envelope(path: &'static str, body: &str) -> Result<Value, RestError> {
+    let value: Value = serde_json::from_str(body).map_err(|_| RestError::BadAnswer { path, field: "JSON" })?;
     match value["retCode"].as_i64() {
-        Some(0) => Ok(value["result"].take()),
+        Some(0) => Ok(value),
         Some(code) => {
             let message = value["retMsg"].as_str().unwrap_or("").to_owned();
             Err(RestError::Venue { path, code, message })
