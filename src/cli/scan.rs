@@ -270,7 +270,7 @@ fn show_progress(done: usize, all: usize) {
         if done == all {
             eprintln!();
         }
-    } else if done == all || done % 50 == 0 {
+    } else if done == all || done.is_multiple_of(50) {
         eprintln!("candles {done}/{all}");
     }
 }

@@ -330,6 +330,6 @@ proptest! {
         let filters = Filters { spread_max: Rate::MAX, ..Filters::default() };
         let found = scan(&[market], &filters, &Weights::default(), NOW);
         prop_assert_eq!(found.ranked.len() + found.rejected.len(), 1);
-        let _ = found.rejected.iter().map(|r| r.reason.to_string()).count();
+        prop_assert!(found.rejected.iter().all(|r| !r.reason.to_string().is_empty()));
     }
 }
