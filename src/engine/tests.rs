@@ -423,9 +423,17 @@ fn a_withdrawn_instrument_is_cancelled_and_not_quoted_until_it_is_readmitted() {
     rig.book(600_020, 600_021);
     assert!(rig.out.is_empty() && rig.engine.is_flat_of_orders(), "{:?}", rig.out);
     assert!(rig.engine.report().books[0].is_withdrawn && rig.engine.mode() == Mode::Trading);
+    // The budget for new orders has filled up again meanwhile.
+    rig.now += 1_000_000_000;
     rig.control(Control::Readmit);
     rig.book(600_030, 600_031);
-    assert_eq!(rig.out.iter().filter(|c| c.kind == CommandKind::New).count(), 2, "{:?}", rig.out);
+    assert_eq!(
+        rig.out.iter().filter(|c| c.kind == CommandKind::New).count(),
+        2,
+        "{:?} {:?}",
+        rig.out,
+        rig.engine.report().refused
+    );
 }
 
 #[test]
