@@ -93,6 +93,20 @@ impl Venue {
     /// # Errors
     /// [`Refusal`]; then nothing was changed.
     pub fn place(&mut self, account: AccountId, request: &PlaceRequest, now: Nanos) -> Result<OrderNo, Refusal> {
+        self.place_as(account, request, None, now)
+    }
+
+    /// [`Self::place`] for an order that has had its number before it comes to the market: a conditional one that was triggered.
+    ///
+    /// # Errors
+    /// [`Refusal`]; then nothing was changed.
+    pub fn place_as(
+        &mut self,
+        account: AccountId,
+        request: &PlaceRequest,
+        no: Option<OrderNo>,
+        now: Nanos,
+    ) -> Result<OrderNo, Refusal> {
         let instrument = request.instrument;
         let listing = self.listings.get(instrument.idx()).ok_or(Refusal::Unknown)?;
         let owner = self.accounts.get(account.0 as usize).ok_or(Refusal::Unknown)?;
@@ -136,7 +150,7 @@ impl Venue {
             }
         }
         let tif = if request.kind == OrderKind::Market { TimeInForce::ImmediateOrCancel } else { request.tif };
-        let no = self.next_order_no();
+        let no = no.filter(|no| !self.orders.contains_key(no)).unwrap_or_else(|| self.next_order_no());
         let record = OrderRecord {
             no,
             account,

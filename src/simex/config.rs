@@ -15,10 +15,17 @@ pub struct SimexConfig {
     pub feed: FeedConfig,
     /// Who may log in.
     pub accounts: Vec<AccountConfig>,
-    /// Order requests of each kind that an account may send in a second; Bybit's ordinary number is 10.
+    /// Order requests to each endpoint that an account may send in a second; Bybit's ordinary number is 10. On spot new orders and
+    /// cancellations may be twice as many.
     pub orders_per_second: u32,
-    /// Queries that an account may send in a second.
+    /// Queries to each endpoint that an account may send in a second.
     pub queries_per_second: u32,
+    /// HTTP requests from one address in 5 seconds; all clients count as one address.
+    pub http_per_5s: u32,
+    /// How long an address that asked too much gets nothing but status 403.
+    pub http_ban_ns: u64,
+    /// Order requests over WebSockets from one address in a second.
+    pub trade_per_second: u32,
     /// Simulated way of a request to the matching engine.
     pub uplink_ns: u64,
     /// Simulated way of a message back.
@@ -156,6 +163,9 @@ impl Default for SimexConfig {
             accounts: vec![AccountConfig::default()],
             orders_per_second: 10,
             queries_per_second: 50,
+            http_per_5s: 600,
+            http_ban_ns: 600 * 1_000_000_000,
+            trade_per_second: 3_000,
             uplink_ns: 0,
             downlink_ns: 0,
             funding_rate: Rate::new(10_000),

@@ -6,16 +6,20 @@ use super::{
     error::ApiError,
     json,
     limits::{Budget, Kind, RateLimiter},
+    protect::closing_flags,
+    stops::{Ending, Stop, Stops, TriggerBy},
 };
 use crate::{
-    sim::{AccountId, AmendRequest, LinkId, OrderKind, OrderNo, PlaceRequest, SelfTrade, Venue},
-    types::{InstrumentId, InstrumentSpec, Nanos, Product, Side, Ticks, TimeInForce},
+    sim::{AccountId, AmendRequest, LinkId, OrderKind, OrderNo, PlaceRequest, Refusal, SelfTrade, Venue},
+    types::{InstrumentId, InstrumentSpec, Lots, Money, Nanos, Product, Side, Ticks, TimeInForce},
 };
 use serde_json::Value;
 
 pub(super) struct Exchange {
     pub venue: Venue,
     pub users: Vec<User>,
+    /// Orders that wait for a price.
+    pub stops: Stops,
     /// When the venue last restarted: orders that closed before are only in the history.
     pub restarted: Nanos,
     /// What can be traded, by instrument.
@@ -30,6 +34,14 @@ pub(super) struct User {
     pub api_key: String,
     pub api_secret: String,
     pub limiter: RateLimiter,
+}
+
+/// What an amendment or a cancellation is about.
+enum Target {
+    /// At the market.
+    Order(OrderNo),
+    /// Waiting for a price.
+    Stop(OrderNo),
 }
 
 /// What an accepted order request answers.
@@ -47,11 +59,15 @@ pub(super) enum OrderOp {
 }
 
 impl OrderOp {
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::Create => Kind::Create,
-            Self::Amend => Kind::Amend,
-            Self::Cancel => Kind::Cancel,
+    /// Batches have budgets of their own.
+    pub fn kind(self, is_batch: bool) -> Kind {
+        match (self, is_batch) {
+            (Self::Create, false) => Kind::Create,
+            (Self::Amend, false) => Kind::Amend,
+            (Self::Cancel, false) => Kind::Cancel,
+            (Self::Create, true) => Kind::CreateBatch,
+            (Self::Amend, true) => Kind::AmendBatch,
+            (Self::Cancel, true) => Kind::CancelBatch,
         }
     }
 }
@@ -68,9 +84,11 @@ impl Exchange {
         Ok(AccountId(at as u32))
     }
 
-    pub fn spend(&mut self, account: AccountId, kind: Kind, units: u32, now: Nanos) -> (u32, Budget) {
+    /// Pays for requests about what `params` names a category of.
+    pub fn spend(&mut self, account: AccountId, kind: Kind, params: &Value, units: u32, now: Nanos) -> (u32, Budget) {
+        let is_spot = text(params, "category") == Some("spot");
         match self.users.get_mut(account.0 as usize) {
-            Some(user) => user.limiter.spend(kind, units, now),
+            Some(user) => user.limiter.spend(kind, is_spot, units, now),
             None => (0, Budget { limit: 0, left: 0, reset_ms: now.as_millis() }),
         }
     }
@@ -134,36 +152,90 @@ impl Exchange {
             Some(idx) if idx.as_u64() == Some(0) => {}
             Some(_) => return Err(ApiError::new(10001, "position idx not match position mode")),
         }
-        for unsupported in ["triggerPrice", "takeProfit", "stopLoss"] {
-            if text(body, unsupported).is_some_and(|value| !value.is_empty() && value != "0") {
-                return Err(ApiError::param(unsupported));
+        let (reduce_only, close_on_trigger) = closing_flags(body)?;
+        let base = Some(px).filter(|px| *px > Ticks::ZERO).or_else(|| self.price_by(instrument, TriggerBy::Last));
+        let protection = self.protection(&spec, side, base, body)?;
+        if reduce_only && !protection.is_empty() {
+            return Err(ApiError::param("reduceOnly"));
+        }
+        let mut qty = self.quantity(instrument, &spec, kind, side, body)?;
+        let trigger = self.trigger(instrument, &spec, body)?;
+        if !link.is_none() && self.stops.find_link(account, link).is_some() {
+            return Err(ApiError::of(Refusal::DuplicateLink, spec.product));
+        }
+        let is_close = qty.is_zero() && reduce_only && close_on_trigger;
+        let request = |qty| PlaceRequest {
+            instrument,
+            side,
+            kind,
+            px,
+            qty,
+            tif,
+            reduce_only: reduce_only || close_on_trigger,
+            self_trade,
+            link,
+        };
+        let acked = |no| Acked { order_id: json::order_id(no), link: link.as_str().to_owned() };
+        if let Some(trigger) = trigger {
+            if !is_close && !(spec.min_qty..=spec.max_qty).contains(&qty) {
+                return Err(ApiError::param("qty"));
             }
+            if !link.is_none() && self.venue.find_link(account, link).is_some() {
+                return Err(ApiError::of(Refusal::DuplicateLink, spec.product));
+            }
+            return self.add_stop(account, request(qty), close_on_trigger, &trigger, protection, now).map(acked);
         }
-        if spec.product == Product::Spot
-            && (kind, side) == (OrderKind::Market, Side::Bid)
-            && text(body, "marketUnit") != Some("baseCoin")
-        {
-            return Err(ApiError::param("marketUnit"));
-        }
-        let reduce_only = flag(body, "reduceOnly")?;
-        let mut qty = spec
-            .lot
-            .parse_lots(text(body, "qty").ok_or_else(|| ApiError::param("qty"))?.as_bytes())
-            .map_err(|_| ApiError::param("qty"))?;
-        if qty.is_zero() && reduce_only && flag(body, "closeOnTrigger")? {
+        if is_close {
             // The documented way to close a whole position.
             qty =
                 self.venue.account(account).map(|owner| owner.holding(instrument).qty.saturating_abs()).unwrap_or(qty);
         }
-        let request = PlaceRequest { instrument, side, kind, px, qty, tif, reduce_only, self_trade, link };
-        let placed = self.venue.place(account, &request, now);
+        let placed = self.venue.place(account, &request(qty), now);
         let no = placed.map_err(|refusal| ApiError::of(refusal, spec.product))?;
-        Ok(Acked { order_id: json::order_id(no), link: link.as_str().to_owned() })
+        if !protection.is_empty() {
+            self.stops.protect(no, protection);
+        }
+        Ok(acked(no))
+    }
+
+    /// The quantity of a new order in lots. Spot market orders may tell it in the quote coin, and buys do unless they say
+    /// otherwise; then it is what the best price makes of it.
+    fn quantity(
+        &self,
+        instrument: InstrumentId,
+        spec: &InstrumentSpec,
+        kind: OrderKind,
+        side: Side,
+        body: &Value,
+    ) -> Result<Lots, ApiError> {
+        let told = text(body, "qty").ok_or_else(|| ApiError::param("qty"))?.as_bytes();
+        let is_quote = match (spec.product, kind, text(body, "marketUnit").filter(|unit| !unit.is_empty())) {
+            (Product::Spot, OrderKind::Market, None) => side == Side::Bid,
+            (Product::Spot, OrderKind::Market, Some("quoteCoin")) => true,
+            (Product::Spot, OrderKind::Market, Some("baseCoin")) => false,
+            (Product::Spot, OrderKind::Market, Some(_)) => return Err(ApiError::param("marketUnit")),
+            _ => false,
+        };
+        if !is_quote {
+            return spec.lot.parse_lots(told).map_err(|_| ApiError::param("qty"));
+        }
+        let amount = Money::parse(told).map_err(|_| ApiError::param("qty"))?;
+        let best = self.venue.market(instrument).and_then(|market| market.best(side.opposite()));
+        let best = best.ok_or_else(|| ApiError::of(Refusal::NoMarket, spec.product))?;
+        let lot_value = spec.notional(best.px, Lots::new(1)).get().max(1);
+        i64::try_from(amount.get() / lot_value).map(Lots::new).map_err(|_| ApiError::param("qty"))
     }
 
     fn amend(&mut self, account: AccountId, body: &Value, now: Nanos) -> Result<Acked, ApiError> {
         let (instrument, spec) = self.instrument(body)?;
-        let (no, link) = self.identify(account, instrument, &spec, body)?;
+        let (target, link) = self.identify(account, instrument, &spec, body)?;
+        let no = match target {
+            Target::Stop(no) => {
+                self.amend_stop(no, &spec, body, now)?;
+                return Ok(Acked { order_id: json::order_id(no), link });
+            }
+            Target::Order(no) => no,
+        };
         let changed = |name| text(body, name).filter(|text| !text.is_empty());
         let request = AmendRequest {
             px: changed("price").map(|text| parse_px(&spec, text)).transpose()?,
@@ -171,21 +243,66 @@ impl Exchange {
                 .map(|text| spec.lot.parse_lots(text.as_bytes()).map_err(|_| ApiError::param("qty")))
                 .transpose()?,
         };
-        self.venue.amend(account, no, request, now).map_err(|refusal| ApiError::of(refusal, spec.product))?;
+        let told = ["takeProfit", "stopLoss"].iter().any(|name| changed(name).is_some());
+        if told {
+            self.amend_protection(account, no, &spec, body)?;
+        }
+        // A change of the protection alone is one too.
+        if !told || request != AmendRequest::default() {
+            self.venue.amend(account, no, request, now).map_err(|refusal| ApiError::of(refusal, spec.product))?;
+        }
         Ok(Acked { order_id: json::order_id(no), link })
+    }
+
+    fn amend_protection(
+        &mut self,
+        account: AccountId,
+        no: OrderNo,
+        spec: &InstrumentSpec,
+        body: &Value,
+    ) -> Result<(), ApiError> {
+        let unknown = || ApiError::of(Refusal::UnknownOrder, spec.product);
+        let record = self.venue.find_order(account, no).filter(|order| order.is_open()).ok_or_else(unknown)?;
+        let (side, base) = (record.side, Some(record.px));
+        let asked = self.protection(spec, side, base, body)?;
+        let mut protection = self.stops.protection(no).copied().unwrap_or(asked);
+        // What is told changes, "0" removes, the rest stays.
+        for (name, to, from) in [
+            ("takeProfit", &mut protection.take_profit, asked.take_profit),
+            ("stopLoss", &mut protection.stop_loss, asked.stop_loss),
+        ] {
+            if text(body, name).is_some_and(|text| !text.is_empty()) {
+                *to = from;
+            }
+        }
+        self.stops.protect(no, protection);
+        self.stops.tell(account, no);
+        Ok(())
     }
 
     fn cancel(&mut self, account: AccountId, body: &Value, now: Nanos) -> Result<Acked, ApiError> {
         let (instrument, spec) = self.instrument(body)?;
-        let (no, link) = self.identify(account, instrument, &spec, body)?;
-        self.venue.cancel(account, no, now).map_err(|refusal| ApiError::of(refusal, spec.product))?;
+        let (target, link) = self.identify(account, instrument, &spec, body)?;
+        let no = match target {
+            Target::Stop(no) => {
+                self.end_stop(no, Ending::ByUser, now);
+                no
+            }
+            Target::Order(no) => {
+                self.venue.cancel(account, no, now).map_err(|refusal| ApiError::of(refusal, spec.product))?;
+                no
+            }
+        };
         Ok(Acked { order_id: json::order_id(no), link })
     }
 
     /// The order that the body of an amendment or a cancellation is about.
     pub fn find(&self, account: AccountId, body: &Value) -> Option<(InstrumentId, OrderNo)> {
         let (instrument, spec) = self.instrument(body).ok()?;
-        Some((instrument, self.identify(account, instrument, &spec, body).ok()?.0))
+        match self.identify(account, instrument, &spec, body).ok()?.0 {
+            Target::Order(no) => Some((instrument, no)),
+            Target::Stop(_) => None,
+        }
     }
 
     /// The instrument that a body names, in the category that it names.
@@ -205,16 +322,25 @@ impl Exchange {
         instrument: InstrumentId,
         spec: &InstrumentSpec,
         body: &Value,
-    ) -> Result<(OrderNo, String), ApiError> {
+    ) -> Result<(Target, String), ApiError> {
         let given = |name| text(body, name).filter(|text| !text.is_empty());
+        let stop = match (given("orderId"), given("orderLinkId")) {
+            (Some(id), _) => json::parse_order_id(id).and_then(|no| self.stops.get(no)),
+            (None, Some(link)) => LinkId::new(link).and_then(|link| self.stops.find_link(account, link)),
+            (None, None) => None,
+        };
+        let is_meant = |stop: &&Stop| stop.is_open() && stop.account == account && stop.order.instrument == instrument;
+        if let Some(stop) = stop.filter(is_meant) {
+            return Ok((Target::Stop(stop.no), stop.order.link.as_str().to_owned()));
+        }
         let found = match (given("orderId"), given("orderLinkId")) {
             (Some(id), _) => json::parse_order_id(id).and_then(|no| self.venue.find_order(account, no)),
             (None, Some(link)) => LinkId::new(link).and_then(|link| self.venue.find_link(account, link)),
             (None, None) => return Err(ApiError::param("orderId")),
         };
         match found.filter(|record| record.instrument == instrument) {
-            Some(record) => Ok((record.no, record.link.as_str().to_owned())),
-            None => Err(ApiError::of(crate::sim::Refusal::UnknownOrder, spec.product)),
+            Some(record) => Ok((Target::Order(record.no), record.link.as_str().to_owned())),
+            None => Err(ApiError::of(Refusal::UnknownOrder, spec.product)),
         }
     }
 }
@@ -224,13 +350,13 @@ pub(super) fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get(name)?.as_str()
 }
 
-fn flag(body: &Value, name: &str) -> Result<bool, ApiError> {
+pub(super) fn flag(body: &Value, name: &str) -> Result<bool, ApiError> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(false),
         Some(value) => value.as_bool().ok_or_else(|| ApiError::param(name)),
     }
 }
 
-fn parse_px(spec: &InstrumentSpec, text: &str) -> Result<Ticks, ApiError> {
+pub(super) fn parse_px(spec: &InstrumentSpec, text: &str) -> Result<Ticks, ApiError> {
     spec.tick.parse_ticks(text.as_bytes()).map_err(|_| ApiError::param("price"))
 }

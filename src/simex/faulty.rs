@@ -75,7 +75,7 @@ impl Simex {
 
     /// Whether a client that asks for a WebSocket is turned away.
     pub(super) fn is_banned(&self, now: Nanos) -> bool {
-        self.faults.as_ref().is_some_and(|faults| faults.plan.is_banned(now))
+        self.address.is_banned(now) || self.faults.as_ref().is_some_and(|faults| faults.plan.is_banned(now))
     }
 
     /// What a new WebSocket must be told of the faults that last.
@@ -317,10 +317,10 @@ impl Simex {
         }
         let answer = super::stream::trade_answer(id, message, &json::order_id(no), order.link.as_str());
         self.send(id, Outbound::Text(answer), now);
-        let again = objects::order(&spec, &order)
+        let again = objects::order(&spec, &order, &self.exchange.stops)
             .replacen(r#""cancelType":"UNKNOWN""#, r#""cancelType":"CancelByUser""#, 1)
             .replacen(r#""rejectReason":"EC_NoError""#, r#""rejectReason":"EC_OrigClOrdIDDoesNotExist""#, 1);
-        self.push(account, "order", instrument, now, || Some(again));
+        self.push(account, "order", instrument, now, |_| Some(again));
     }
 
     /// A member of the crowd takes everything up to an order's price.

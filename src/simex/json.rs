@@ -18,6 +18,11 @@ impl Obj {
         Self { text }
     }
 
+    /// A field as it stands in an object.
+    pub fn field(key: &str, value: &str) -> String {
+        format!("\"{key}\":{}", quoted(value))
+    }
+
     fn key(&mut self, key: &str) {
         if self.text.len() > 1 {
             self.text.push(',');

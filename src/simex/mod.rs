@@ -12,8 +12,9 @@
 //!  bytes ◀─ frames ◀─ public.rs (own market) · capture.rs (recorded) · private pushes ◀─┘
 //! ```
 //!
-//! Deliberately absent: inverse contracts, hedge mode, triggers, take-profit and stop-loss, liquidation, price limits, klines.
+//! Deliberately absent: inverse contracts and options, hedge mode, liquidation, price limits, spot margin, RPI orders.
 
+mod account;
 mod auth;
 mod candles;
 mod capture;
@@ -25,11 +26,14 @@ mod faulty;
 mod hub;
 mod json;
 mod limits;
+mod market;
 mod objects;
+mod protect;
 mod public;
 mod report;
 mod rest;
 mod server;
+mod stops;
 mod stream;
 mod tape;
 #[cfg(test)]
@@ -45,18 +49,20 @@ pub use server::{SimexHandle, SimexServer};
 use crate::{
     net::{HttpCodec, Message, WsCodec, WsLimits},
     sim::{
-        AccountId, CrowdMarket, ExecutionKind, Market, Matching, Population, QueueModel, ThinMarket, Venue, VenueEvent,
+        AccountId, CrowdMarket, ExecutionKind, Market, Matching, OrderNo, Population, QueueModel, ThinMarket, Venue,
+        VenueEvent,
     },
-    types::{InstrumentId, Nanos},
+    types::{InstrumentId, Nanos, Product},
 };
 use capture::Capture;
 use exchange::{Exchange, User};
 use faulty::Faults;
 use json::Obj;
-use limits::RateLimiter;
+use limits::{AddressLimit, RateLimiter};
 use public::{Frame, PublicFeed, Topic};
 use rest::{HttpRequest, HttpResponse};
 use std::collections::{BTreeMap, VecDeque};
+use stops::{Stops, Told};
 use stream::Stream;
 use tape::PublicTrade;
 
@@ -84,6 +90,7 @@ pub struct Simex {
     frames: Vec<Frame>,
     /// A script of faults under way.
     faults: Option<Box<Faults>>,
+    address: AddressLimit,
     opened: Nanos,
 }
 
@@ -169,11 +176,19 @@ impl Simex {
                 capture = Some(Capture::new(lines, &venue, speed_percent, repeat));
             }
         }
+        let address = AddressLimit::new(config.http_per_5s, config.http_ban_ns, config.trade_per_second);
         let statuses = config.listings.iter().map(|listing| listing.profile.status).collect();
         let public = PublicFeed::new(&config, now);
         let script = std::mem::take(&mut config.faults);
         let mut simex = Self {
-            exchange: Exchange { venue, users, restarted: Nanos::ZERO, statuses, reprice_ticks: None },
+            exchange: Exchange {
+                venue,
+                users,
+                stops: Stops::default(),
+                restarted: Nanos::ZERO,
+                statuses,
+                reprice_ticks: None,
+            },
             public,
             population,
             capture,
@@ -186,6 +201,7 @@ impl Simex {
             counts: Counts::default(),
             frames: Vec::new(),
             faults: None,
+            address,
             opened: now,
         };
         if !script.faults.is_empty() {
@@ -287,6 +303,7 @@ impl Simex {
         }
         work += self.play_capture(now);
         self.pay_funding(now);
+        self.check_triggers(now);
         self.push_events(now);
         let mut frames = std::mem::take(&mut self.frames);
         self.public.poll(&self.exchange.venue, now, &mut frames);
@@ -514,15 +531,44 @@ impl Simex {
         }
     }
 
-    /// Tells what happened at the venue: trades to the public feed, the rest to its owners.
+    /// Tells what happened at the venue: trades to the public feed, the rest to its owners; and lets prices trigger what waits for them.
     fn push_events(&mut self, now: Nanos) {
-        if self.exchange.venue.events().is_empty() {
-            return;
+        // What is triggered causes more to tell. An order is triggered once, so this ends.
+        while !self.exchange.venue.events().is_empty() || self.exchange.stops.has_told() {
+            let triggered = self.push_once(now);
+            for no in triggered {
+                self.exchange.fire(no, now);
+            }
+        }
+    }
+
+    /// Tells what happened so far, and returns the orders whose price was seen.
+    fn push_once(&mut self, now: Nanos) -> Vec<OrderNo> {
+        let mut triggered = Vec::new();
+        let mut positions: Vec<(AccountId, InstrumentId)> = Vec::new();
+        let mut wallets: Vec<AccountId> = Vec::new();
+        for told in self.exchange.stops.take_told() {
+            let (account, instrument) = match told {
+                Told::Stop(stop) => (stop.account, stop.order.instrument),
+                Told::Order(account, no) => match self.exchange.venue.find_order(account, no) {
+                    Some(order) => (account, order.instrument),
+                    None => continue,
+                },
+            };
+            let Some(spec) = self.exchange.venue.spec(instrument).copied() else { continue };
+            self.push(account, "order", instrument, now, |simex| {
+                let (venue, stops) = (&simex.exchange.venue, &simex.exchange.stops);
+                match told {
+                    Told::Stop(stop) => Some(objects::stop(&spec, &stop, stops)),
+                    Told::Order(account, no) => Some(objects::order(&spec, venue.find_order(account, no)?, stops)),
+                }
+            });
+            if !positions.contains(&(account, instrument)) {
+                positions.push((account, instrument));
+            }
         }
         let events = self.exchange.venue.events().to_vec();
         self.exchange.venue.clear_events();
-        let mut positions: Vec<(AccountId, InstrumentId)> = Vec::new();
-        let mut wallets: Vec<AccountId> = Vec::new();
         for event in events {
             match event {
                 VenueEvent::Trade { instrument, px, qty, taker, at } => {
@@ -530,10 +576,15 @@ impl Simex {
                         let trade = PublicTrade { instrument, px, qty, taker, seq: market.version(), at };
                         self.public.on_trade(&trade);
                     }
+                    if !self.exchange.stops.is_idle() {
+                        triggered.extend(self.exchange.stops.on_price(instrument, true, px));
+                    }
                 }
                 VenueEvent::Order(order) => {
                     let Some(spec) = self.exchange.venue.spec(order.instrument).copied() else { continue };
-                    self.push(order.account, "order", order.instrument, now, || Some(objects::order(&spec, &order)));
+                    self.push(order.account, "order", order.instrument, now, |simex| {
+                        Some(objects::order(&spec, &order, &simex.exchange.stops))
+                    });
                     // The venue tells the position at every change of an order, even without one of its own.
                     if !positions.contains(&(order.account, order.instrument)) {
                         positions.push((order.account, order.instrument));
@@ -543,11 +594,14 @@ impl Simex {
                     let (account, instrument) = (execution.account, execution.instrument);
                     let Some(spec) = self.exchange.venue.spec(instrument).copied() else { continue };
                     if execution.kind == ExecutionKind::Trade {
-                        self.push(account, "execution.fast", instrument, now, || {
+                        self.push(account, "execution.fast", instrument, now, |_| {
                             objects::execution_fast(&spec, &execution)
                         });
+                        self.exchange.after_fill(&execution, now);
                     }
-                    self.push(account, "execution", instrument, now, || Some(objects::execution(&spec, &execution)));
+                    self.push(account, "execution", instrument, now, |simex| {
+                        Some(objects::execution(&spec, &execution, &simex.exchange.stops))
+                    });
                     if !wallets.contains(&account) {
                         wallets.push(account);
                     }
@@ -558,12 +612,40 @@ impl Simex {
             }
         }
         for (account, instrument) in positions {
-            let object = objects::position(&self.exchange.venue, account, instrument, false, now);
-            self.push(account, "position", instrument, now, || object);
+            // Coins that are held are the wallet's, not positions.
+            if self.exchange.venue.spec(instrument).is_some_and(|spec| spec.product != Product::Spot) {
+                self.push(account, "position", instrument, now, |simex| {
+                    objects::position(&simex.exchange, account, instrument, false, now)
+                });
+            }
         }
         for account in wallets {
-            let object = objects::wallet(&self.exchange.venue, account);
-            self.push(account, "wallet", InstrumentId(0), now, || object);
+            self.push(account, "wallet", InstrumentId(0), now, |simex| objects::wallet(&simex.exchange.venue, account));
+        }
+        triggered
+    }
+
+    /// Lets mark prices, and a captured feed's last prices, trigger what waits for them.
+    fn check_triggers(&mut self, now: Nanos) {
+        if self.exchange.stops.is_idle() {
+            return;
+        }
+        let mut triggered = Vec::new();
+        for instrument in self.exchange.stops.marks_watched() {
+            if let Some(mark) = self.exchange.venue.mark(instrument) {
+                triggered.extend(self.exchange.stops.on_price(instrument, false, mark));
+            }
+        }
+        if self.capture.is_some() {
+            for idx in 0..self.exchange.venue.instruments_len() {
+                let instrument = InstrumentId(idx as u16);
+                if let Some(last) = self.exchange.venue.last_px(instrument) {
+                    triggered.extend(self.exchange.stops.on_price(instrument, true, last));
+                }
+            }
+        }
+        for no in triggered {
+            self.exchange.fire(no, now);
         }
     }
 
@@ -574,7 +656,7 @@ impl Simex {
         family: &'static str,
         instrument: InstrumentId,
         now: Nanos,
-        object: impl FnOnce() -> Option<String>,
+        object: impl FnOnce(&Self) -> Option<String>,
     ) {
         let category = public::category_of(&self.exchange.venue, instrument).unwrap_or_default();
         let mut to: Vec<(ConnId, String)> = Vec::new();
@@ -592,7 +674,7 @@ impl Simex {
         if to.is_empty() {
             return;
         }
-        let Some(object) = object() else { return };
+        let Some(object) = object(self) else { return };
         for (id, topic) in to {
             let message = json::uuid(json::MESSAGES, self.counts.messages_out);
             let frame = Obj::new()

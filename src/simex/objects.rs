@@ -2,8 +2,10 @@
 
 use super::{
     config::{ListingConfig, ListingStatus},
+    exchange::Exchange,
     json::{self, Obj},
     report::{side_name, status_name},
+    stops::{Direction, Ending, Leg, Protection, Stop, StopKind, StopState, Stops},
 };
 use crate::{
     sim::{AccountId, CancelReason, Execution, ExecutionKind, Holding, OrderKind, OrderRecord, SelfTrade, Venue},
@@ -68,9 +70,53 @@ fn average(spec: &InstrumentSpec, order: &OrderRecord) -> Option<Money> {
     value.checked_div(size_pico).map(Money::new)
 }
 
-pub(super) fn order(spec: &InstrumentSpec, order: &OrderRecord) -> String {
+/// An order. `stops` tells of it what the market does not know.
+pub(super) fn order(spec: &InstrumentSpec, order: &OrderRecord, stops: &Stops) -> String {
+    self::order_told(spec, order, stops.get(order.no), stops.protection(order.no))
+}
+
+/// An order that waits, or waited in vain.
+pub(super) fn stop(spec: &InstrumentSpec, stop: &Stop, stops: &Stops) -> String {
+    self::order_told(spec, &stop.record(), Some(stop), stops.protection(stop.no))
+}
+
+fn order_told(
+    spec: &InstrumentSpec,
+    order: &OrderRecord,
+    stop: Option<&Stop>,
+    protection: Option<&Protection>,
+) -> String {
     let leaves = if order.is_open() { order.unfilled() } else { Default::default() };
-    let (cancel_type, reject_reason) = ending(order);
+    let (mut cancel_type, mut reject_reason) = ending(order);
+    let mut status = status_name(order.status);
+    match stop.map(|stop| stop.state) {
+        Some(StopState::Untriggered) => status = "Untriggered",
+        Some(StopState::Triggered) => status = "Triggered",
+        Some(StopState::Rejected) => (status, reject_reason) = ("Rejected", "EC_Others"),
+        Some(StopState::Deactivated(why)) => {
+            status = "Deactivated";
+            (cancel_type, reject_reason) = match why {
+                Ending::ByUser => ("CancelByUser", "EC_PerCancelRequest"),
+                Ending::PositionGone => ("CancelByTpSlTsClear", "EC_PerCancelRequest"),
+                Ending::Pair { is_profit: true } => ("CancelByOCOSlCanceledByTpTriggered", "EC_PerCancelRequest"),
+                Ending::Pair { is_profit: false } => ("CancelByOCOTpCanceledBySlTriggered", "EC_PerCancelRequest"),
+            };
+        }
+        Some(StopState::Placed) | None => {}
+    }
+    let px = |px: Option<Ticks>| px.map(|px| json::px(spec, px)).unwrap_or_default();
+    let leg = |leg: fn(&Protection) -> Option<Leg>| protection.and_then(leg);
+    let (take, loss) = (leg(|protection| protection.take_profit), leg(|protection| protection.stop_loss));
+    let by = |leg: Option<Leg>| leg.map(|leg| leg.by.name()).unwrap_or_default();
+    let mode = match protection {
+        Some(Protection { is_partial: true, .. }) => "Partial",
+        Some(_) => "Full",
+        None => match stop.map(|stop| stop.kind) {
+            Some(StopKind::PartialTakeProfit | StopKind::PartialStopLoss) => "Partial",
+            Some(StopKind::TakeProfit | StopKind::StopLoss) => "Full",
+            _ => "",
+        },
+    };
     let (_, coin) = coins(spec);
     let fee_detail = if order.fees == Money::ZERO { "{}".into() } else { Obj::new().text(coin, order.fees).done() };
     Obj::new()
@@ -81,7 +127,7 @@ pub(super) fn order(spec: &InstrumentSpec, order: &OrderRecord) -> String {
         .text("blockTradeId", "")
         .text("side", side_name(order.side))
         .raw("positionIdx", 0)
-        .text("orderStatus", status_name(order.status))
+        .text("orderStatus", status)
         .text("cancelType", cancel_type)
         .text("rejectReason", reject_reason)
         .text("timeInForce", tif_name(order.tif))
@@ -98,14 +144,22 @@ pub(super) fn order(spec: &InstrumentSpec, order: &OrderRecord) -> String {
         .text("closedPnl", "0")
         .text("feeCurrency", "")
         .text("orderType", kind_name(order.kind))
-        .text("stopOrderType", "")
+        .text("stopOrderType", stop.map(|stop| stop.kind.name()).unwrap_or_default())
         .text("orderIv", "")
-        .empty(&["triggerPrice", "takeProfit", "stopLoss", "tpslMode", "tpTriggerBy", "slTriggerBy"])
-        .empty(&["tpLimitPrice", "slLimitPrice", "triggerBy", "placeType", "lastPriceOnCreated", "marketUnit"])
-        .raw("triggerDirection", 0)
+        .text("triggerPrice", px(stop.map(|stop| stop.trigger_px)))
+        .text("takeProfit", px(take.map(|leg| leg.px)))
+        .text("stopLoss", px(loss.map(|leg| leg.px)))
+        .text("tpslMode", mode)
+        .text("tpTriggerBy", by(take))
+        .text("slTriggerBy", by(loss))
+        .text("tpLimitPrice", px(take.and_then(|leg| leg.limit)))
+        .text("slLimitPrice", px(loss.and_then(|leg| leg.limit)))
+        .text("triggerBy", stop.map(|stop| stop.by.name()).unwrap_or_default())
+        .empty(&["placeType", "lastPriceOnCreated", "marketUnit"])
+        .raw("triggerDirection", stop.map_or(0, |stop| if stop.direction == Direction::Rise { 1 } else { 2 }))
         .raw("reduceOnly", order.reduce_only)
-        .raw("closeOnTrigger", false)
-        .text("createType", "CreateByUser")
+        .raw("closeOnTrigger", stop.is_some_and(|stop| stop.close_on_trigger))
+        .text("createType", stop.map_or("CreateByUser", |stop| stop.kind.origin()))
         .text("slippageToleranceType", "UNKNOWN")
         .text("slippageTolerance", "")
         .text("smpType", self_trade_name(order.self_trade))
@@ -122,8 +176,13 @@ pub(super) fn exec_id(execution: &Execution) -> String {
     json::uuid(json::EXECUTIONS, execution.no)
 }
 
-pub(super) fn execution(spec: &InstrumentSpec, execution: &Execution) -> String {
+pub(super) fn execution(spec: &InstrumentSpec, execution: &Execution, stops: &Stops) -> String {
     let order = execution.order.as_ref();
+    let stop = order.and_then(|order| stops.get(order.no));
+    let origin = match order {
+        Some(_) => stop.map_or("CreateByUser", |stop| stop.kind.origin()),
+        None => "",
+    };
     let (kind, order_type) = match (execution.kind, order) {
         (ExecutionKind::Trade, Some(order)) => ("Trade", kind_name(order.kind)),
         _ => ("Funding", "UNKNOWN"),
@@ -149,13 +208,13 @@ pub(super) fn execution(spec: &InstrumentSpec, execution: &Execution) -> String 
         .text("orderPrice", order.map(|order| json::px(spec, order.px)).unwrap_or_default())
         .text("orderQty", order.map(|order| json::qty(spec, order.qty)).unwrap_or_default())
         .text("orderType", order_type)
-        .text("stopOrderType", "UNKNOWN")
+        .text("stopOrderType", stop.map_or("UNKNOWN", |stop| stop.kind.name()))
         .text("side", side_name(execution.side))
         .text("execTime", execution.at.as_millis())
         .text("isLeverage", "0")
         .raw("isMaker", execution.is_maker)
         .raw("seq", execution.no)
-        .text("createType", if order.is_some() { "CreateByUser" } else { "" })
+        .text("createType", origin)
         .raw("extraFees", "[]")
         .text("feeCurrency", coins(spec).1)
         .done()
@@ -180,14 +239,48 @@ pub(super) fn execution_fast(spec: &InstrumentSpec, execution: &Execution) -> Op
     Some(object.done())
 }
 
+/// What an execution closed of a position. Average cost means that the entry follows from the exit and the profit.
+pub(super) fn closed_pnl(spec: &InstrumentSpec, execution: &Execution, stops: &Stops) -> Option<String> {
+    let order = execution.order.as_ref()?;
+    let exit = spec.notional(execution.px, execution.closed);
+    let entry = match execution.side {
+        Side::Ask => exit.saturating_sub(execution.realised),
+        Side::Bid => exit.saturating_add(execution.realised),
+    };
+    let size_pico = i128::from(execution.closed.get()).saturating_mul(spec.lot.pico()).max(1);
+    let entry_px = Money::new(entry.get().saturating_mul(Money::ONE.get()) / size_pico);
+    let object = Obj::new()
+        .text("symbol", spec.symbol)
+        .text("orderId", json::order_id(order.no))
+        .text("side", side_name(execution.side))
+        .text("qty", json::qty(spec, order.qty))
+        .text("orderPrice", json::px(spec, order.px))
+        .text("orderType", kind_name(order.kind))
+        .text("execType", "Trade")
+        .text("closedSize", json::qty(spec, execution.closed))
+        .text("cumEntryValue", entry)
+        .text("avgEntryPrice", entry_px)
+        .text("cumExitValue", exit)
+        .text("avgExitPrice", json::px(spec, execution.px))
+        .text("closedPnl", execution.realised.saturating_sub(execution.fee))
+        .text("closeFee", execution.fee)
+        .text("fillCount", 1)
+        .text("createType", stops.get(order.no).map_or("CreateByUser", |stop| stop.kind.origin()))
+        .text("createdTime", execution.at.as_millis())
+        .text("updatedTime", execution.at.as_millis());
+    Some(object.done())
+}
+
 /// A position; REST and the stream name the entry price differently.
 pub(super) fn position(
-    venue: &Venue,
+    exchange: &Exchange,
     account: AccountId,
     instrument: InstrumentId,
     rest: bool,
     now: Nanos,
 ) -> Option<String> {
+    let venue = &exchange.venue;
+    let stop = |kind| exchange.stops.position_stop(account, instrument, kind);
     let spec = venue.spec(instrument)?;
     let holding: &Holding = venue.account(account)?.holdings().get(instrument.idx())?;
     let mark = venue.mark(instrument).unwrap_or_default();
@@ -197,6 +290,8 @@ pub(super) fn position(
         _ => "",
     };
     let margin = holding.position_margin();
+    let trigger = |kind| stop(kind).map_or("0".to_owned(), |stop| json::px(spec, stop.trigger_px));
+    let distance = stop(StopKind::TrailingStop).and_then(|stop| stop.trail).map(|trail| trail.distance);
     let object = Obj::new()
         .raw("positionIdx", 0)
         .raw("tradeMode", 0)
@@ -215,9 +310,9 @@ pub(super) fn position(
         .text("positionIMByMp", margin)
         .text("positionMM", "0")
         .text("positionMMByMp", "0")
-        .text("takeProfit", "0")
-        .text("stopLoss", "0")
-        .text("trailingStop", "0")
+        .text("takeProfit", trigger(StopKind::TakeProfit))
+        .text("stopLoss", trigger(StopKind::StopLoss))
+        .text("trailingStop", distance.map_or("0".to_owned(), |px| json::px(spec, px)))
         .text("unrealisedPnl", holding.unrealised(spec, mark))
         .text("curRealisedPnl", holding.realised)
         .text("cumRealisedPnl", holding.realised.saturating_sub(holding.fees).saturating_sub(holding.funding))
@@ -246,6 +341,48 @@ fn leverage(leverage_e2: u32) -> String {
     }
 }
 
+/// One coin of a wallet.
+#[derive(Default)]
+struct Coin {
+    equity: String,
+    /// Other than the equity.
+    wallet: Option<Money>,
+    usd: Money,
+    locked: String,
+    order_margin: Money,
+    position_margin: Money,
+    unrealised: Money,
+    realised: Money,
+}
+
+impl Coin {
+    fn object(&self, name: &str) -> String {
+        let wallet = self.wallet.map_or_else(|| self.equity.clone(), |wallet| wallet.to_string());
+        Obj::new()
+            .text("coin", name)
+            .text("equity", &self.equity)
+            .text("usdValue", self.usd)
+            .text("walletBalance", wallet)
+            .text("free", "")
+            .text("locked", &self.locked)
+            .text("spotHedgingQty", "0")
+            .text("borrowAmount", "0")
+            .text("availableToWithdraw", "")
+            .text("availableToBorrow", "")
+            .text("accruedInterest", "0")
+            .text("totalOrderIM", self.order_margin)
+            .text("totalPositionIM", self.position_margin)
+            .text("totalPositionMM", "0")
+            .text("unrealisedPnl", self.unrealised)
+            .text("cumRealisedPnl", self.realised)
+            .text("bonus", "0")
+            .raw("collateralSwitch", true)
+            .raw("marginCollateral", true)
+            .text("spotBorrow", "0")
+            .done()
+    }
+}
+
 pub(super) fn wallet(venue: &Venue, account: AccountId) -> Option<String> {
     let owner = venue.account(account)?;
     let equity = venue.equity(account);
@@ -256,27 +393,39 @@ pub(super) fn wallet(venue: &Venue, account: AccountId) -> Option<String> {
         owner.holdings().iter().fold(Money::ZERO, |sum, holding| sum.saturating_add(holding.position_margin()));
     let order_margin = margin.saturating_sub(position_margin).max(Money::ZERO);
     let realised = owner.balance().saturating_sub(owner.start());
-    let coin = Obj::new()
-        .text("coin", SETTLE_COIN)
-        .text("equity", equity)
-        .text("usdValue", equity)
-        .text("walletBalance", owner.balance())
-        .text("free", "")
-        .text("locked", "0")
-        .text("spotHedgingQty", "0")
-        .text("borrowAmount", "0")
-        .text("availableToWithdraw", "")
-        .text("availableToBorrow", "")
-        .text("accruedInterest", "0")
-        .text("totalOrderIM", order_margin)
-        .text("totalPositionIM", position_margin)
-        .text("totalPositionMM", "0")
-        .text("unrealisedPnl", unrealised)
-        .text("cumRealisedPnl", realised)
-        .text("bonus", "0")
-        .raw("collateralSwitch", true)
-        .raw("marginCollateral", true)
-        .text("spotBorrow", "0");
+    // Accounts are kept in one currency: what coins of spot pairs cost is still in the balance, and is taken out here.
+    let mut coins = Vec::new();
+    let (mut cost, mut worth) = (Money::ZERO, Money::ZERO);
+    for (idx, holding) in owner.holdings().iter().enumerate() {
+        let id = InstrumentId(idx as u16);
+        let Some(spec) = venue.spec(id).filter(|spec| spec.product == Product::Spot && !holding.qty.is_zero()) else {
+            continue;
+        };
+        let value = spec.notional(venue.mark(id).unwrap_or_default(), holding.qty);
+        (cost, worth) = (cost.saturating_add(holding.entry_value), worth.saturating_add(value));
+        let promised = venue.open_orders(account, id).filter(|order| order.side == Side::Ask);
+        let locked =
+            promised.fold(Default::default(), |sum: crate::types::Lots, order| sum.saturating_add(order.unfilled()));
+        let held = Coin {
+            equity: json::qty(spec, holding.qty),
+            usd: value,
+            locked: json::qty(spec, locked),
+            ..Coin::default()
+        };
+        coins.push(held.object(self::coins(spec).0));
+    }
+    let cash = owner.balance().saturating_sub(cost);
+    let settle = Coin {
+        equity: equity.saturating_sub(worth).to_string(),
+        wallet: Some(cash),
+        usd: equity.saturating_sub(worth),
+        locked: "0".to_owned(),
+        order_margin,
+        position_margin,
+        unrealised: unrealised.saturating_sub(worth).saturating_add(cost),
+        realised,
+    };
+    coins.insert(0, settle.object(SETTLE_COIN));
     let object = Obj::new()
         .text("accountType", "UNIFIED")
         .empty(&["accountLTV"])
@@ -285,15 +434,15 @@ pub(super) fn wallet(venue: &Venue, account: AccountId) -> Option<String> {
         .text("accountMMRate", "0")
         .text("accountMMRateByMp", "0")
         .text("totalEquity", equity)
-        .text("totalWalletBalance", owner.balance())
+        .text("totalWalletBalance", cash.saturating_add(worth))
         .text("totalMarginBalance", equity)
         .text("totalAvailableBalance", available)
-        .text("totalPerpUPL", unrealised)
+        .text("totalPerpUPL", unrealised.saturating_sub(worth).saturating_add(cost))
         .text("totalInitialMargin", margin)
         .text("totalInitialMarginByMp", margin)
         .text("totalMaintenanceMargin", "0")
         .text("totalMaintenanceMarginByMp", "0")
-        .raw("coin", json::array([coin.done()]));
+        .raw("coin", json::array(coins));
     Some(object.done())
 }
 

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 /// What a WebSocket connection is for, and its state.
 pub(super) enum Stream {
-    Public { product: Product },
+    Public { product: Product, args_len: usize },
     Private { account: Option<AccountId>, topics: Vec<String> },
     Trade { account: Option<AccountId>, req_ids: VecDeque<String> },
 }
@@ -30,7 +30,7 @@ impl Stream {
             "/v5/trade" => Some(Self::Trade { account: None, req_ids: VecDeque::new() }),
             _ => {
                 let product = Product::from_name(path.strip_prefix("/v5/public/")?)?;
-                Some(Self::Public { product })
+                Some(Self::Public { product, args_len: 0 })
             }
         }
     }
@@ -48,7 +48,7 @@ impl Simex {
     pub(super) fn answer_text(&mut self, id: ConnId, bytes: &[u8], now: Nanos) -> Option<String> {
         let message: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
         match self.conns.get(&id).map(|conn| &conn.codec) {
-            Some(Codec::Ws(_, Stream::Public { product })) => self.on_public(id, *product, &message, now),
+            Some(Codec::Ws(_, Stream::Public { product, .. })) => self.on_public(id, *product, &message, now),
             Some(Codec::Ws(_, Stream::Private { account, .. })) => self.on_private(id, *account, &message, now),
             Some(Codec::Ws(_, Stream::Trade { account, .. })) => self.on_trade_message(id, *account, &message, now),
             _ => None,
@@ -80,9 +80,15 @@ impl Simex {
                     }
                     topics.push(topic);
                 }
-                if topics.len() > TOPICS_MAX {
-                    return Some(ack(false, "error:too many topics"));
+                if product == Product::Spot && topics.len() > SPOT_ARGS_MAX {
+                    return Some(ack(false, "error:args size >10"));
                 }
+                let added: usize = names(message).map(args_len).sum();
+                let Some(Stream::Public { args_len, .. }) = self.stream(id) else { return None };
+                if *args_len + added > ARGS_LEN_MAX {
+                    return Some(ack(false, "error:args length exceeds 21000"));
+                }
+                *args_len += added;
                 let ret_msg = if product == Product::Spot { "subscribe" } else { "" };
                 self.send(id, Outbound::Text(ack(true, ret_msg)), now);
                 for topic in topics {
@@ -91,9 +97,13 @@ impl Simex {
                 None
             }
             "unsubscribe" => {
-                let topics: Vec<_> = names(message).filter_map(|name| self.find_topic(name, product)).collect();
-                for topic in topics {
-                    self.unfollow(id, topic);
+                for name in names(message) {
+                    let Some(topic) = self.find_topic(name, product) else { continue };
+                    if self.unfollow(id, topic)
+                        && let Some(Stream::Public { args_len: of_all, .. }) = self.stream(id)
+                    {
+                        *of_all = of_all.saturating_sub(args_len(name));
+                    }
                 }
                 Some(ack(true, if product == Product::Spot { "unsubscribe" } else { "" }))
             }
@@ -127,14 +137,17 @@ impl Simex {
         self.followers.entry(topic).or_default().push(id);
     }
 
-    fn unfollow(&mut self, id: ConnId, topic: Topic) {
-        if let Some(followers) = self.followers.get_mut(&topic) {
-            followers.retain(|follower| *follower != id);
-            if followers.is_empty() {
-                self.followers.remove(&topic);
-                self.public.stop(topic);
-            }
+    /// Returns whether it was followed.
+    fn unfollow(&mut self, id: ConnId, topic: Topic) -> bool {
+        let Some(followers) = self.followers.get_mut(&topic) else { return false };
+        let before = followers.len();
+        followers.retain(|follower| *follower != id);
+        let is_fewer = followers.len() < before;
+        if followers.is_empty() {
+            self.followers.remove(&topic);
+            self.public.stop(topic);
         }
+        is_fewer
     }
 
     fn on_private(&mut self, id: ConnId, account: Option<AccountId>, message: &Value, now: Nanos) -> Option<String> {
@@ -227,6 +240,9 @@ impl Simex {
         let Some(account) = account else {
             return Some(refuse(&ApiError::new(10005, "Permission denied, please check your API key permissions.")));
         };
+        if !self.address.admit_trade(now) {
+            return Some(refuse(&ApiError::new(10403, "IP rate limit exceeded")));
+        }
         let outcome = self.check_request(id, message, now).and_then(|body| {
             if is_batch { self.batch(op_kind, account, body, now) } else { self.single(op_kind, account, body, now) }
         });
@@ -251,8 +267,9 @@ impl Simex {
     /// Checks what all order requests share and returns the one object of `args`.
     fn check_request<'a>(&mut self, id: ConnId, message: &'a Value, now: Nanos) -> Result<&'a Value, ApiError> {
         let header = message.get("header").unwrap_or(&Value::Null);
-        let timestamp = text(header, "X-BAPI-TIMESTAMP").ok_or_else(|| ApiError::param("X-BAPI-TIMESTAMP"))?;
-        auth::check_time(timestamp, text(header, "X-BAPI-RECV-WINDOW"), now)?;
+        // The venue's own client sends numbers where its documents want texts.
+        let timestamp = number_text(header, "X-BAPI-TIMESTAMP").ok_or_else(|| ApiError::param("X-BAPI-TIMESTAMP"))?;
+        auth::check_time(&timestamp, number_text(header, "X-BAPI-RECV-WINDOW").as_deref(), now)?;
         if let Some(req_id) = text(message, "reqId").filter(|req_id| !req_id.is_empty()) {
             if req_id.len() > REQ_ID_BYTES_MAX {
                 return Err(ApiError::param("reqId"));
@@ -279,7 +296,7 @@ impl Simex {
         body: &Value,
         now: Nanos,
     ) -> Result<Done, ApiError> {
-        let (granted, budget) = self.exchange.spend(account, op.kind(), 1, now);
+        let (granted, budget) = self.exchange.spend(account, op.kind(false), body, 1, now);
         let outcome = match granted {
             0 => Err(ApiError::new(10006, "Too many visits!")),
             _ => self.exchange.order(op, account, body, now),
@@ -305,7 +322,7 @@ impl Simex {
         if requests.is_empty() || requests.len() > most {
             return Err(ApiError::param("request"));
         }
-        let (granted, budget) = self.exchange.spend(account, op.kind(), requests.len() as u32, now);
+        let (granted, budget) = self.exchange.spend(account, op.kind(true), body, requests.len() as u32, now);
         let (mut items, mut codes) = (Vec::new(), Vec::new());
         for (idx, request) in requests.iter().enumerate() {
             let mut request = request.clone();
@@ -369,6 +386,15 @@ pub(super) struct Done {
     pub budget: Option<Budget>,
 }
 
+/// A number, or a text that should be one.
+fn number_text(object: &Value, name: &str) -> Option<String> {
+    match object.get(name)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 fn names(message: &Value) -> impl Iterator<Item = &str> {
     message.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
@@ -422,5 +448,12 @@ const REQ_ID_BYTES_MAX: usize = 36;
 /// Request ids remembered per connection to notice repeated ones.
 const REQ_IDS_MAX: usize = 256;
 
-/// Topics in one subscription; the venue bounds their characters instead.
-const TOPICS_MAX: usize = 2_000;
+/// Topics in one subscription of spot.
+const SPOT_ARGS_MAX: usize = 10;
+
+/// Characters of all topics of a public connection, each with its quotes and a comma.
+const ARGS_LEN_MAX: usize = 21_000;
+
+fn args_len(name: &str) -> usize {
+    name.len() + 3
+}

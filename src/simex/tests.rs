@@ -14,6 +14,8 @@ use std::{
 };
 
 mod faults;
+mod limits;
+mod stops;
 mod universe;
 
 /// A venue in memory with its own time.
@@ -291,7 +293,7 @@ fn refusals_have_the_venues_codes() {
         (with(good(), "reduceOnly", "yes"), 10_001, "reduceOnly"),
         (with(good(), "reduceOnly", true), 110_017, ""),
         (with(good(), "positionIdx", 1), 10_001, "position idx"),
-        (with(good(), "triggerPrice", "1"), 10_001, "triggerPrice"),
+        (with(good(), "triggerPrice", "1"), 10_001, "triggerDirection"),
         (with(good(), "qty", "100"), 110_007, ""),
         (with(good(), "orderType", "Market"), 110_118, ""),
     ];
