@@ -36,6 +36,9 @@ pub struct SimexArgs {
     /// List BTCUSDT and ETHUSDT as spot pairs too.
     #[arg(long)]
     spot: bool,
+    /// Way of every message to the venue, and of every answer back, like 5ms.
+    #[arg(long, value_name = "TIME")]
+    latency: Option<crate::config::Duration>,
     /// Serve TLS; the certificate authority to trust is written to DIR/ca.pem.
     #[arg(long, value_name = "DIR")]
     tls: Option<PathBuf>,
@@ -56,6 +59,7 @@ pub struct SimexArgs {
 /// The simulated venue that a configuration and a feed describe.
 pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig, Failure> {
     let mut simex = SimexConfig::default();
+    simex.http_ban_ns = config.simex.ban.0;
     for account in &mut simex.accounts {
         account.balance = config.simex.balance.0;
         account.leverage_e2 = config.risk.leverage_e2;
@@ -141,6 +145,9 @@ pub fn run(args: &SimexArgs) -> Outcome {
     config.simex.spot |= args.spot;
     let mut simex = simex_config(&config, args.feed.as_deref())?;
     simex.faults = venue_faults(args.faults.as_deref())?;
+    if let Some(way) = args.latency {
+        (simex.uplink_ns, simex.downlink_ns) = (way.0, way.0);
+    }
     let account = simex.accounts.first().cloned().unwrap_or_default();
     let mut symbols: Vec<String> = simex.listings.iter().map(|l| l.spec.symbol.to_string()).collect();
     if symbols.len() > SYMBOLS_SHOWN {

@@ -452,6 +452,8 @@ table! {
         activity: u32,
         /// Whether BTCUSDT and ETHUSDT are listed as spot pairs too.
         spot: bool,
+        /// How long an address that sent too many HTTP requests is shut out.
+        ban: Duration,
         /// Balance of the account.
         balance: MoneyText,
         /// Fee of a resting fill.
@@ -473,6 +475,7 @@ impl Default for SimexTable {
             instruments: 2,
             activity: 100,
             spot: false,
+            ban: Duration(600_000_000_000),
             balance: MoneyText(crate::types::Money::new(10_000 * crate::types::Money::ONE.get())),
             // What Bybit's highest tier pays; see [`SimexTable`] for other tiers.
             maker_fee_bps: Bps(Rate::ZERO),

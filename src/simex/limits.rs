@@ -59,7 +59,10 @@ impl RateLimiter {
             Some(oldest) if granted < units => oldest.saturating_add(SECOND_NS),
             _ => now,
         };
-        (granted, Budget { limit, left: limit.saturating_sub(spent.len() as u32), reset_ms: reset.as_millis() })
+        // Rounded up: at the millisecond that is told, it has come.
+        let reset_ms = reset.get().div_ceil(1_000_000);
+        let reset_ms = if granted < units { reset_ms } else { now.as_millis() };
+        (granted, Budget { limit, left: limit.saturating_sub(spent.len() as u32), reset_ms })
     }
 
     /// The venue's ordinary numbers have these proportions.
