@@ -96,7 +96,7 @@ mod tests {
                 px: Ticks::new(px),
                 qty: Lots::new(qty),
                 fee: Money::new(3),
-                is_fee_final: idx % 2 == 0,
+                is_fee_final: idx.is_multiple_of(2),
                 is_query: false,
                 venue_order_id: 0,
             };
