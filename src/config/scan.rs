@@ -144,6 +144,10 @@ impl ScanTable {
         if self.subscribe > 0 && self.product != ScanProduct::Linear {
             return Err(("subscribe", "only linear contracts are traded: `product` must be linear".to_owned()));
         }
+        // A run follows the wallet of one coin; profits in another would not be seen.
+        if self.subscribe > 0 && self.settle != "USDT" {
+            return Err(("settle", format!("found `{}`, a run that subscribes a scan allows USDT", self.settle)));
+        }
         Ok(())
     }
 }
@@ -228,6 +232,8 @@ mod tests {
             ("[scan]\nklines = 201\n", "line 2, key `klines`: found 201, allowed is 0 to 200"),
             ("[scan]\nrefresh = \"10ms\"\n", "line 2, key `refresh`: found 10ms"),
             ("[scan]\nproduct = \"spot\"\nsubscribe = 3\n", "line 3, key `subscribe`"),
+            ("[scan]\nsubscribe = 3\nsettle = \"USDC\"\n", "line 3, key `settle`: found `USDC`"),
+            ("[scan]\nsubscribe = 3\nsettle = \"\"\n", "line 3, key `settle`"),
             ("[scan]\nturnover-min = 1.5\n", "line 2"),
         ] {
             let found = Config::parse(text, Path::new("my.toml")).unwrap_err().to_string();
