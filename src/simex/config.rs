@@ -181,8 +181,9 @@ impl Default for SimexConfig {
 impl SimexConfig {
     /// Lists BTCUSDT and ETHUSDT as spot pairs too, after what is listed already.
     pub fn list_spot(&mut self) {
-        for mut listing in default_listings() {
+        for (mut listing, past_seed) in default_listings().into_iter().zip([0x73_706f_7400, 0x73_706f_7401]) {
             listing.spec.product = Product::Spot;
+            listing.profile.past_seed = Some(past_seed);
             self.listings.push(listing);
         }
     }
