@@ -140,6 +140,28 @@ impl L2Book {
         self.side(side).iter().map(|(px, qty)| Level { px, qty })
     }
 
+    /// Writes the best levels of a side into `out`, the best first, and returns how many there were.
+    pub fn depth(&self, side: Side, out: &mut [Level]) -> usize {
+        let mut count = 0;
+        for (place, level) in out.iter_mut().zip(self.iter(side)) {
+            *place = level;
+            count += 1;
+        }
+        count
+    }
+
+    /// The quantity that stands at `limit` or better; saturates.
+    ///
+    /// # Cost
+    /// A few nanoseconds for each level up to there.
+    pub fn cumulative_qty(&self, side: Side, limit: Ticks) -> Lots {
+        let is_within = |level: &Level| match side {
+            Side::Bid => level.px >= limit,
+            Side::Ask => level.px <= limit,
+        };
+        self.iter(side).take_while(is_within).fold(Lots::ZERO, |sum, level| sum.saturating_add(level.qty))
+    }
+
     /// What taking up to `qty` from `side` costs, no worse than `limit`.
     pub fn impact(&self, side: Side, qty: Lots, limit: Option<Ticks>) -> Impact {
         let mut impact = Impact { qty: Lots::ZERO, worst_px: None, px_qty: 0 };

@@ -54,6 +54,49 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn depth_volume_and_impact_equal_sums_over_the_naive_book(
+        changes in changes(), limit in -70i64..70, wanted in 0i64..2_000, deep in 0usize..40,
+    ) {
+        let mut book = L2Book::new(128, 4096);
+        let mut naive = NaiveBook::default();
+        for (is_bid, px, qty) in changes {
+            let side = if is_bid { Side::Bid } else { Side::Ask };
+            book.set_level(side, level(px, qty));
+            naive.set_level(side, level(px, qty));
+        }
+        for side in [Side::Bid, Side::Ask] {
+            let all: Vec<Level> = naive.iter(side).collect();
+            let mut out = vec![Level::default(); deep];
+            let count = book.depth(side, &mut out);
+            prop_assert_eq!(&out[..count], &all[..deep.min(all.len())]);
+            let is_within = |l: &&Level| if side == Side::Bid { l.px.get() >= limit } else { l.px.get() <= limit };
+            let within: Vec<&Level> = all.iter().filter(is_within).collect();
+            let volume: i64 = within.iter().map(|l| l.qty.get()).sum();
+            prop_assert_eq!(book.cumulative_qty(side, Ticks::new(limit)), Lots::new(volume));
+            let mut rest = wanted;
+            let (mut worst, mut cost) = (None, 0i128);
+            for l in &within {
+                let take = rest.min(l.qty.get());
+                if take > 0 {
+                    worst = Some(l.px);
+                    cost += i128::from(take) * i128::from(l.px.get());
+                    rest -= take;
+                }
+            }
+            let want = Impact { qty: Lots::new(wanted - rest), worst_px: worst, px_qty: cost };
+            prop_assert_eq!(book.impact(side, Lots::new(wanted), Some(Ticks::new(limit))), want);
+        }
+    }
+}
+
+#[test]
+fn five_hundred_books_of_the_default_size_stay_below_the_stated_budget() {
+    let limits = crate::engine::Limits::default();
+    assert!(500 * L2Book::memory_bytes(limits.window_ticks, limits.far_levels_max) <= 420 << 20);
+}
+
 #[test]
 fn extreme_prices_do_not_overflow() {
     let mut book = L2Book::new(128, 16);

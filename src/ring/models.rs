@@ -51,6 +51,28 @@ fn spsc_publishes_a_claim_all_or_none() {
 }
 
 #[test]
+fn spsc_publishes_a_burst_all_or_none_also_in_used_slots() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = spsc::<u64>(2);
+        let writer = thread::spawn(move || {
+            for burst in 1..=2u64 {
+                while !producer.publish_with(2, |idx| 10 * burst + idx as u64) {
+                    thread::yield_now();
+                }
+            }
+        });
+        for burst in 1..=2u64 {
+            while consumer.peek().is_none() {
+                thread::yield_now();
+            }
+            assert_eq!((consumer.peek_at(0), consumer.peek_at(1)), (Some(10 * burst), Some(10 * burst + 1)));
+            consumer.advance(2);
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
 fn spsc_reuses_a_slot_only_after_it_was_read() {
     loom::model(|| {
         let (mut producer, mut consumer) = spsc::<u64>(1);

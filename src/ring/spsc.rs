@@ -127,6 +127,34 @@ impl<T: Copy> Producer<T> {
         }
     }
 
+    /// Publishes `count` values together, `value_at(0)` first; returns whether there was room for all of them, and publishes
+    /// none if not. The quick way for bursts: each line is written once, with its sequence, where a [`Claim`] passes over
+    /// the lines twice. `value_at` is called for the later ones first to last, and for the first one at the end.
+    ///
+    /// If `value_at` panics nothing is published, and the slots can be used again.
+    #[inline]
+    pub fn publish_with(&mut self, count: usize, mut value_at: impl FnMut(usize) -> T) -> bool {
+        if count == 0 {
+            return true;
+        }
+        let Some(claim) = self.claim(count) else { return false };
+        let mut burst = Burst { claim, written: 1 };
+        for idx in 1..count {
+            let value = value_at(idx);
+            burst.claim.write(idx, value);
+            // Not visible yet: a consumer looks at slots in order, and the first one has no sequence yet.
+            burst.claim.stamp(idx, true);
+            burst.written = idx + 1;
+        }
+        let value = value_at(0);
+        burst.claim.write(0, value);
+        burst.claim.stamp(0, true);
+        let Burst { claim, written } = &mut burst;
+        claim.producer.tail += *written as u64;
+        *written = 0;
+        true
+    }
+
     #[inline]
     fn refresh_head(&mut self) {
         // Pairs with the Release store in `Consumer::advance`: the consumer's reads of these slots are over.
@@ -164,15 +192,38 @@ impl<T: Copy> Claim<'_, T> {
     /// an old value.
     #[inline]
     pub fn commit(self) {
-        let shared = &self.producer.shared;
-        let tail = self.producer.tail;
-        for idx in (0..self.count as u64).rev() {
-            let position = tail + idx;
-            // The first slot comes last: its Release store publishes the values of all, and pairs with the Acquire
-            // load in `Consumer::peek_at`.
-            shared.slots[position as usize & shared.mask].sequence.store(position + 1, Ordering::Release);
+        for idx in (0..self.count).rev() {
+            // The first slot comes last: its Release store publishes the values of all.
+            self.stamp(idx, true);
         }
-        self.producer.tail = tail + self.count as u64;
+        self.producer.tail += self.count as u64;
+    }
+
+    /// Says of slot `idx` that its position is published, or that it is not.
+    #[inline]
+    fn stamp(&self, idx: usize, is_published: bool) {
+        let shared = &self.producer.shared;
+        let position = self.producer.tail + idx as u64;
+        let sequence = if is_published { position + 1 } else { 0 };
+        // Pairs with the Acquire load in `Consumer::peek_at`.
+        shared.slots[position as usize & shared.mask].sequence.store(sequence, Ordering::Release);
+    }
+}
+
+/// A claim whose slots are stamped as they are written, but for the first.
+struct Burst<'a, T: Copy> {
+    claim: Claim<'a, T>,
+    /// Slots that may be stamped; 0 once all of them are published.
+    written: usize,
+}
+
+impl<T: Copy> Drop for Burst<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Only after a panic of whoever makes the values: what comes next in these slots must not find them published.
+        for idx in 1..self.written {
+            self.claim.stamp(idx, false);
+        }
     }
 }
 
@@ -251,13 +302,8 @@ impl<T: Copy> Consumer<T> {
 
 impl RecordSink for Producer<Record> {
     #[inline]
-    fn publish(&mut self, count: usize, mut record_at: impl FnMut(usize) -> Record) -> bool {
-        let Some(mut claim) = self.claim(count) else { return false };
-        for idx in 0..count {
-            claim.write(idx, record_at(idx));
-        }
-        claim.commit();
-        true
+    fn publish(&mut self, count: usize, record_at: impl FnMut(usize) -> Record) -> bool {
+        self.publish_with(count, record_at)
     }
 }
 
@@ -297,9 +343,21 @@ mod tests {
         assert!(producer.claim(5).is_none());
     }
 
+    #[test]
+    fn a_burst_that_panics_publishes_nothing_later_either() {
+        let (mut producer, mut consumer) = spsc(8);
+        let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            producer.publish_with(5, |idx| if idx == 4 { panic!("no value") } else { idx as u64 })
+        }));
+        assert!(broken.is_err());
+        assert_eq!(consumer.pop(), None);
+        assert_eq!(producer.push(7), Ok(()));
+        assert_eq!((consumer.pop(), consumer.pop()), (Some(7), None));
+    }
+
     proptest! {
         #[test]
-        fn behaves_like_a_bounded_queue(steps in proptest::collection::vec((0u8..3, 0usize..6), 0..200)) {
+        fn behaves_like_a_bounded_queue(steps in proptest::collection::vec((0u8..4, 0usize..6), 0..200)) {
             let (mut producer, mut consumer) = spsc(8);
             let mut naive = VecDeque::new();
             let mut next = 0u64;
@@ -319,6 +377,14 @@ mod tests {
                         }
                     }
                     1 => {
+                        let room = naive.len() + count <= 8;
+                        prop_assert_eq!(producer.publish_with(count, |idx| next + idx as u64), room);
+                        if room {
+                            naive.extend(next..next + count as u64);
+                            next += count as u64;
+                        }
+                    }
+                    2 => {
                         let mut got = Vec::new();
                         let taken = consumer.pop_batch(count, |v| got.push(v));
                         prop_assert_eq!(taken, got.len());

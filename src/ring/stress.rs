@@ -18,6 +18,13 @@ fn spsc_carries_bursts_between_cores() {
         let mut next = 0;
         while next < ITEMS {
             let count = (next % 23 + 1).min(ITEMS - next);
+            if next % 2 == 0 {
+                match producer.publish_with(count as usize, |idx| record(next + idx as u64)) {
+                    true => next += count,
+                    false => thread::yield_now(),
+                }
+                continue;
+            }
             match producer.claim(count as usize) {
                 Some(mut claim) => {
                     for idx in 0..count {
