@@ -127,6 +127,30 @@ fn every_load_is_played_over_every_carrier_in_one_run_and_reported_by_itself() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
+/// A real capture at two paces; skipped where there are no captures, unless this is CI.
+#[test]
+fn a_capture_is_played_at_every_pace_and_each_update_answered() {
+    let captures = std::env::var_os("TERCEL_CAPTURES").map_or("../shared/captures".into(), PathBuf::from);
+    let file = captures.join("bybit/linear-20260809-4sym-ob200.jsonl.gz");
+    if !file.is_file() {
+        assert!(std::env::var_os("CI").is_none(), "{} is missing", file.display());
+        eprintln!("skipped: {} is missing", file.display());
+        return;
+    }
+    let json = temp_json("capture");
+    let args = ["--capture", file.to_str().unwrap(), "--pace", "5,10", "--no-rival", "--rounds", "1"];
+    let value = bench(&[&args[..], &["--for", "1s", "--oversubscribe", "--idle", "spin-yield"]].concat(), &json);
+    let cases = value["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let asked = case["engine_counts"]["asked"].as_u64().unwrap();
+        assert!(asked > 0, "{}", case["id"]);
+        assert_all_answered(case, asked);
+    }
+    let [slow, fast] = [0, 1].map(|idx| cases[idx]["engine_counts"]["ticks"].as_u64().unwrap());
+    assert!(fast > slow, "{fast} ticks at ten times the pace, {slow} at five times");
+}
+
 #[test]
 fn the_way_without_sockets_has_the_same_fields() {
     let json = temp_json("memory");

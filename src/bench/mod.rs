@@ -31,7 +31,7 @@ pub use machine::{Distance, Machine, TcpCounters, cores, date, load_average};
 pub use report::{Levels, Report, ReportContext, Spread};
 pub use rival::Rival;
 pub use strategy::OrderPerTick;
-pub use throughput::{Limit, Limits, search};
+pub use throughput::{Limit, Limits, SEARCHED_RATES, search};
 pub use traffic::{Expected, FRAME_BYTES, Tick, Traffic, TrafficError};
 
 use std::io;

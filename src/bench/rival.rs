@@ -11,7 +11,7 @@ use crate::types::InstrumentId;
 /// The program. It is told everything on its command line:
 ///
 /// ```text
-/// --connect HOST:PORT --topic T… --instrument SYMBOL=LOT… --book-depth N [--cpu N] [--ca-pem PEM] [--spin]
+/// --connect HOST:PORT --topic T… --instrument SYMBOL=LOT… --book-depth N [--cpu N] [--ca-pem=PEM] [--spin]
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rival {
@@ -48,7 +48,8 @@ impl Rival {
             command.arg("--cpu").arg(cpu.to_string());
         }
         if case.carrier == Carrier::Tls {
-            command.arg("--ca-pem").arg(&tls.ca_pem);
+            // In one word, because the text begins with dashes.
+            command.arg(format!("--ca-pem={}", tls.ca_pem));
         }
         if is_spinning {
             command.arg("--spin");

@@ -4,16 +4,15 @@
 //! the median latency of the second half of the measurement is not far above that of the first, and no queue stands. The
 //! median decides and not p99: who takes the core of a virtual machine decides the latter.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
 use super::{BenchError, BenchOptions, BenchTls, Carrier, Case, Contender, GeneratorReport, Side, run_side};
 use crate::runtime::Clock;
 
-/// First rate that is tried, in ticks a second.
-const RATE_MIN: u32 = 5_000;
-
-/// No rate above this is tried.
-const RATE_MAX: u32 = 640_000;
+/// First rate that is tried, and one that ends the search if it is kept, in ticks a second.
+pub const SEARCHED_RATES: RangeInclusive<u32> = 5_000..=640_000;
 
 /// How often the gap between a rate that was kept and one that was not is halved, geometrically: to within some 9 %.
 const HALVINGS: usize = 3;
@@ -56,7 +55,8 @@ pub struct Limits {
     pub sides: Vec<Limit>,
 }
 
-/// Searches for the limit of every side with the ticks of `case`, whose own rate does not matter; `say` hears how far it is.
+/// Searches `rates` for the limit of every side with the ticks of `case`, whose own rate does not matter; `say` hears how
+/// far it is.
 ///
 /// # Errors
 /// [`BenchError`], but for a side that falls behind: that is an answer.
@@ -64,6 +64,7 @@ pub fn search(
     case: &Case,
     options: &BenchOptions,
     tls: &BenchTls,
+    rates: RangeInclusive<u32>,
     mut say: impl FnMut(&str),
 ) -> Result<Limits, BenchError> {
     let clock = Clock::new();
@@ -74,7 +75,7 @@ pub fn search(
     for contender in options.contenders() {
         let mut limit =
             Limit { contender, kept_per_s: 0, grew_per_s: None, latency_ns_p50: 0, is_generator_late: false };
-        let mut rate = RATE_MIN;
+        let mut rate = *rates.start();
         let mut halvings = 0;
         loop {
             let case = Case { traffic: case.traffic.with_rate(rate), ..case.clone() };
@@ -90,12 +91,12 @@ pub fn search(
                 (limit.grew_per_s, limit.is_generator_late) = (Some(rate), outcome.is_generator_late);
             }
             rate = match limit.grew_per_s {
-                None if rate >= RATE_MAX => break,
+                None if rate >= *rates.end() => break,
                 None => rate * 2,
                 Some(_) if halvings == HALVINGS => break,
                 Some(grew) => {
                     halvings += 1;
-                    let kept = limit.kept_per_s.max(RATE_MIN / 8);
+                    let kept = limit.kept_per_s.max(rates.start() / 8);
                     (f64::from(kept) * f64::from(grew)).sqrt() as u32
                 }
             };

@@ -398,7 +398,7 @@ fn measure(
                 }
                 searched.push(case);
                 eprintln!("where a queue starts to grow: {} · {}", case.carrier.name(), case.topology);
-                limits.push(bench::search(case, &options, &tls, |text| eprintln!("  {text}"))?);
+                limits.push(bench::search(case, &options, &tls, bench::SEARCHED_RATES, |text| eprintln!("  {text}"))?);
             }
             Ok((measured, limits))
         })
