@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::strategy::OrderPerTick;
-use super::{BenchError, BenchOptions};
+use super::{BenchError, Case, Peer};
 use crate::engine::EngineConfig;
-use crate::net::{WsLimits, WsUrl};
+use crate::net::WsLimits;
 use crate::risk::{RateLimits, RiskLimits};
 use crate::runtime::{
     BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, clock_offset,
@@ -63,13 +63,13 @@ pub(super) fn balance(meta: Meta) -> Balance {
     Balance { meta, wallet, available: wallet }
 }
 
-/// Starts the engine against the generator at `addr`.
-pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchError> {
+/// Starts the engine against the generator at `peer`.
+pub(super) fn start(peer: &Peer, case: &Case) -> Result<Live, BenchError> {
     let link = |path: &str, limits| -> Result<LinkConfig, BenchError> {
-        let url = WsUrl::parse(&format!("ws://{addr}{path}")).map_err(std::io::Error::other)?;
-        Ok(LinkConfig { url, tls: None, limits, dial: Dial::Socket, ban_pause_ns: BAN_PAUSE_NS })
+        let (url, tls) = (peer.url(path)?, peer.tls.clone());
+        Ok(LinkConfig { url, tls, limits, dial: Dial::Socket, ban_pause_ns: BAN_PAUSE_NS })
     };
-    let traffic = &options.traffic;
+    let traffic = &case.traffic;
     let table = traffic.table().clone();
     let feed_config = FeedConfig { book_depth: Some(traffic.book_depth()), assume_empty: false };
     let market_feed = MarketFeed::new(VenueId::BYBIT, &table, feed_config).ok_or(BenchError::NoInstrument)?;
@@ -99,9 +99,9 @@ pub(super) fn start(addr: &str, options: &BenchOptions) -> Result<Live, BenchErr
             fast_executions: false,
             settle_coin: "USDT".to_owned(),
         },
-        topology: options.topology.clone(),
-        cpus: options.engine_cpus().to_vec(),
-        idle: options.idle,
+        topology: case.topology.clone(),
+        cpus: case.engine_cpus().to_vec(),
+        idle: case.idle,
         journal: None,
         reconcile: None,
         guard: None,

@@ -6,10 +6,10 @@
 
 use std::sync::mpsc::Sender;
 
-use super::BenchError;
 use super::strategy::{order_code, order_px, order_side};
 use super::traffic::write_digits;
-use crate::net::{ClientState, Message, Progress, Transport, WsClient, WsConn, WsLimits, WsUrl};
+use super::{BenchError, Peer};
+use crate::net::{ClientState, Message, Progress, Transport, WsClient, WsConn, WsLimits};
 use crate::runtime::{Duty, DutyReport};
 use crate::types::{
     ClientOrderId, Command, CommandKind, CommandStamps, InstrumentId, InstrumentTable, Nanos, TimeInForce,
@@ -75,6 +75,14 @@ impl Rendered {
     }
 }
 
+/// Length of the frame that answers a tick, in bytes, the same for every tick.
+///
+/// # Errors
+/// If the table is empty.
+pub(super) fn order_frame_bytes(table: &InstrumentTable) -> Result<usize, BenchError> {
+    Ok(Rendered::new(table)?.frame.len())
+}
+
 /// Counts whole frames in a stream of bytes that a server sends.
 #[derive(Default)]
 struct FrameCounter {
@@ -133,9 +141,8 @@ struct Session {
 }
 
 impl Session {
-    fn new(addr: &str, path: &str, introduction: Vec<Vec<u8>>, to_hear: usize, seed: u64) -> Result<Self, BenchError> {
-        let url = WsUrl::parse(&format!("ws://{addr}{path}")).map_err(std::io::Error::other)?;
-        let client = WsClient::connect(&url, None, WsLimits::default(), seed)?;
+    fn new(peer: &Peer, path: &str, introduction: Vec<Vec<u8>>, to_hear: usize, seed: u64) -> Result<Self, BenchError> {
+        let client = WsClient::connect(&peer.url(path)?, peer.tls.clone(), WsLimits::default(), seed)?;
         Ok(Self { client, introduction, to_hear })
     }
 
@@ -180,12 +187,12 @@ pub struct FloorDuty {
 }
 
 impl FloorDuty {
-    /// Makes a null engine that connects to `addr` (`host:port`); `out` gets the number of its orders, or why it failed.
+    /// Makes a null engine that connects to `peer`; `out` gets the number of its orders, or why it failed.
     ///
     /// # Errors
     /// If it cannot connect, or the table is empty.
     pub fn new(
-        addr: &str,
+        peer: &Peer,
         table: &InstrumentTable,
         topics: &[String],
         has_snapshot: bool,
@@ -198,11 +205,11 @@ impl FloorDuty {
         let auth = br#"{"op":"auth","args":["bench",1700000000000,"4d47919ccdbd7704876a1afe5e2f16a4e66c8e74ab1c3f71d8077bed84919266"]}"#.to_vec();
         let subscriptions = lines(topics);
         let to_hear = subscriptions.len() + usize::from(has_snapshot);
-        let public = Session::new(addr, "/v5/public/linear", subscriptions, to_hear, 1)?;
-        let trade = Session::new(addr, "/v5/trade", vec![auth.clone()], 1, 2)?;
+        let public = Session::new(peer, "/v5/public/linear", subscriptions, to_hear, 1)?;
+        let trade = Session::new(peer, "/v5/trade", vec![auth.clone()], 1, 2)?;
         let mut introduction = vec![auth];
         introduction.extend(lines(&PRIVATE_TOPICS.map(str::to_owned)));
-        let private = Session::new(addr, "/v5/private", introduction, 2, 3)?;
+        let private = Session::new(peer, "/v5/private", introduction, 2, 3)?;
         Ok(Self {
             public,
             trade,
@@ -323,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_rendered_order_names_each_tick() {
-        let traffic = Traffic::generated(1000, 1);
+        let traffic = Traffic::generated(1000, 296, 1);
         let mut order = Rendered::new(traffic.table()).unwrap();
         let len = order.frame.len();
         for updates in [2, 3, 999, 8191, 8192, 20_000] {

@@ -6,6 +6,8 @@
 //!     └──order── /v5/trade ◀────────────────────┘      ack on /v5/trade, end of the order on /v5/private
 //! ```
 //!
+//! The same over TLS, if it is given a certificate.
+//!
 //! Open loop: a tick is sent when it is due, whatever became of those before, and latency counts from the moment at which
 //! it was *due*, so that a stall is counted against every tick that it delayed (no coordinated omission). A latency ends
 //! when the read returns that brings the order's last byte.
@@ -13,23 +15,25 @@
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
+use rustls::ServerConfig;
 
 use super::BenchError;
 use super::strategy::{CODE_BASE, CODES};
 use super::traffic::{Expected, Traffic};
-use crate::net::{HttpCodec, HttpConn, Listener, Message, WsConn, WsLimits};
+use crate::net::{HttpCodec, HttpConn, Listener, Message, SendError, WsConn, WsLimits};
 use crate::ring::{Flag, spin_hint};
-use crate::runtime::{Clock, Idle, histogram};
+use crate::runtime::{Clock, Idle, Worst, histogram};
 use crate::types::{InstrumentId, Lots, Nanos, Ticks};
 
 /// Longest time until all three connections stand and are introduced.
 const READY_WITHIN_NS: u64 = 10_000_000_000;
 
 /// Time between the last introduction and the first tick: the engine is armed in it.
-const SETTLE_NS: u64 = 300_000_000;
+pub(super) const SETTLE_NS: u64 = 300_000_000;
 
 /// Longest wait for orders that are still missing after the last tick.
 const DRAIN_WITHIN_NS: u64 = 2_000_000_000;
@@ -41,7 +45,7 @@ const ASIDE_NS: u64 = 1_000_000;
 pub const LATE_NS: u64 = 10_000;
 
 /// How a side is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GeneratorConfig {
     /// Core to pin to.
     pub cpu: Option<usize>,
@@ -53,6 +57,21 @@ pub struct GeneratorConfig {
     pub measure_ns: u64,
     /// Whether the other side has a book, and so can be asked for the right price.
     pub checks_px: bool,
+    /// Its certificate, where the connections are encrypted.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// How many of the slowest ticks are kept whole.
+    pub worst: usize,
+}
+
+/// A tick whose order took long.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowTick {
+    /// Its number.
+    pub tick: u64,
+    /// How many orders had come before its own, warm-up included.
+    pub order: u64,
+    /// From the moment at which it was due to the call of the write that sent it.
+    pub late_ns: u64,
 }
 
 /// What one side of a round showed.
@@ -60,6 +79,10 @@ pub struct GeneratorConfig {
 pub struct GeneratorReport {
     /// From the moment at which a tick was due to the arrival of its order.
     pub wire_to_wire: Histogram<u64>,
+    /// The same for the ticks due in the first and in the second half of the measurement: a queue that grows shows in it.
+    pub halves: [Histogram<u64>; 2],
+    /// The slowest ticks, by the same latency.
+    pub worst: Worst<SlowTick>,
     /// From the moment at which a tick was due to the call of the write that sent it: the generator's own part.
     pub lateness: Histogram<u64>,
     /// Measured ticks, whether they ask for an order or not.
@@ -76,7 +99,9 @@ pub struct GeneratorReport {
     pub wrong_px: u64,
     /// Measured ticks sent more than [`LATE_NS`] after they were due.
     pub late: u64,
-    /// Bytes of ticks sent, frames included.
+    /// Ticks sent in all, warm-up included.
+    pub played: u64,
+    /// Their bytes, frames included.
     pub tick_bytes: u64,
     /// Length of the newest order's message in bytes, without its frame.
     pub order_bytes: usize,
@@ -85,9 +110,11 @@ pub struct GeneratorReport {
 }
 
 impl GeneratorReport {
-    fn new() -> Self {
+    pub(super) fn new(worst: usize) -> Self {
         Self {
             wire_to_wire: histogram(),
+            halves: [histogram(), histogram()],
+            worst: Worst::new(worst),
             lateness: histogram(),
             ticks: 0,
             asked: 0,
@@ -96,6 +123,7 @@ impl GeneratorReport {
             unmatched: 0,
             wrong_px: 0,
             late: 0,
+            played: 0,
             tick_bytes: 0,
             order_bytes: 0,
             elapsed_ns: 0,
@@ -119,7 +147,7 @@ impl Generator {
     /// # Errors
     /// If the system refuses the socket or the thread.
     pub fn start(traffic: Traffic, config: GeneratorConfig, clock: Clock, stop: Flag) -> io::Result<Self> {
-        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
+        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), config.tls.clone())?;
         let addr = listener.local_addr()?;
         let (played, release) = (Flag::new(), Flag::new());
         let ends = (played.clone(), release.clone());
@@ -239,6 +267,15 @@ enum Role {
     Trade,
 }
 
+/// An outstanding tick.
+#[derive(Clone, Copy)]
+struct Asked {
+    due: Nanos,
+    sent: Nanos,
+    /// The price that it leads to, where that is checked.
+    px: Option<Ticks>,
+}
+
 struct Play {
     listener: Listener,
     waiting: Vec<HttpConn>,
@@ -249,8 +286,10 @@ struct Play {
     clock: Clock,
     stop: Flag,
     outstanding: Outstanding,
-    /// When each outstanding tick was due, by its number modulo the length, and the price that it leads to.
-    dues: Box<[(Nanos, Option<Ticks>)]>,
+    /// The outstanding ticks, each at its number modulo the length.
+    asked: Box<[Asked]>,
+    /// When the second half of the measurement begins.
+    second_half: Nanos,
     /// Number of the first measured tick.
     first_measured: u64,
     /// Measured ticks that wait for their order.
@@ -262,20 +301,22 @@ struct Play {
 impl Play {
     fn new(listener: Listener, traffic: Traffic, config: GeneratorConfig, clock: Clock, stop: Flag) -> Self {
         let instruments = traffic.table().len();
+        let nothing = Asked { due: Nanos::ZERO, sent: Nanos::ZERO, px: None };
         Self {
             listener,
             waiting: Vec::new(),
             links: Links::default(),
             introduced: Introduced::default(),
             outstanding: Outstanding::new(instruments),
-            dues: vec![(Nanos::ZERO, None); instruments.max(1) * CODES as usize * 4].into_boxed_slice(),
+            asked: vec![nothing; instruments.max(1) * CODES as usize * 4].into_boxed_slice(),
+            second_half: Nanos::ZERO,
+            report: GeneratorReport::new(config.worst),
             traffic,
             config,
             clock,
             stop,
             first_measured: 0,
             waiting_orders: 0,
-            report: GeneratorReport::new(),
             text: String::with_capacity(4096),
         }
     }
@@ -477,10 +518,17 @@ impl Play {
             self.report.unmatched += 1;
             return;
         };
-        let (due, expected_px) = self.dues[(number % self.dues.len() as u64) as usize];
-        self.report.wrong_px += u64::from(expected_px.is_some_and(|expected| expected != px));
+        let asked = self.asked[(number % self.asked.len() as u64) as usize];
+        self.report.wrong_px += u64::from(asked.px.is_some_and(|expected| expected != px));
         if number >= self.first_measured {
-            self.report.wire_to_wire.saturating_record(arrived.saturating_since(due));
+            let latency_ns = arrived.saturating_since(asked.due);
+            let half = usize::from(asked.due >= self.second_half);
+            // The order being matched is counted already.
+            let order = self.report.orders - 1;
+            let late_ns = asked.sent.saturating_since(asked.due);
+            self.report.wire_to_wire.saturating_record(latency_ns);
+            self.report.halves[half].saturating_record(latency_ns);
+            self.report.worst.insert(latency_ns, SlowTick { tick: number, order, late_ns });
             self.report.answered += 1;
             self.waiting_orders -= 1;
         }
@@ -491,6 +539,7 @@ impl Play {
         let GeneratorConfig { warm_up_ns, measure_ns, .. } = self.config;
         self.first_measured = self.traffic.count_before(warm_up_ns).0;
         let start = self.clock.now().saturating_add(SETTLE_NS);
+        self.second_half = start.saturating_add(warm_up_ns + measure_ns / 2);
         let mut next = 0;
         let mut due = self.traffic.tick(next).map(|tick| tick.due_ns);
         let mut aside_at = start;
@@ -501,8 +550,8 @@ impl Play {
                 self.send_tick(next, at, now)?;
                 next += 1;
                 due = self.traffic.tick(next).map(|tick| tick.due_ns);
-                continue;
             }
+            // Also when the next one is due already: a queue of orders that nobody reads would be of our own making.
             if self.read(Role::Trade)? {
                 continue;
             }
@@ -521,6 +570,9 @@ impl Play {
             if !self.read(Role::Trade)? {
                 self.idle();
             }
+            if self.stop.is_set() {
+                return Err(BenchError::Stopped);
+            }
         }
         self.report.elapsed_ns = self.clock.now().saturating_since(start.saturating_add(warm_up_ns));
         Ok(())
@@ -530,17 +582,25 @@ impl Play {
     fn send_tick(&mut self, number: u64, due: Nanos, now: Nanos) -> Result<(), BenchError> {
         let Some(tick) = self.traffic.tick(number) else { return Ok(()) };
         let Some(conn) = &mut self.links.public else { return Err(BenchError::LinkLost) };
-        conn.send_text(tick.payload).map_err(io::Error::other)?;
+        let is_sent = match conn.send_text(tick.payload) {
+            Ok(()) => true,
+            // The reader is so far behind that there is no room: this tick is never answered.
+            Err(SendError::Full { .. }) => false,
+            Err(error) => return Err(io::Error::other(error).into()),
+        };
+        self.report.played += 1;
         self.report.tick_bytes += conn.codec().pending().len() as u64;
         // A reader that is far behind fills the socket; the rest goes out with the next tick, and all of it counts as late.
         conn.flush()?;
         let is_measured = number >= self.first_measured;
         if let Some(expected) = tick.expected {
-            self.outstanding.ask(&expected, number);
-            let idx = (number % self.dues.len() as u64) as usize;
-            self.dues[idx] = (due, expected.px.filter(|_| self.config.checks_px));
+            if is_sent {
+                self.outstanding.ask(&expected, number);
+            }
+            let idx = (number % self.asked.len() as u64) as usize;
+            self.asked[idx] = Asked { due, sent: now, px: expected.px.filter(|_| self.config.checks_px) };
             self.report.asked += u64::from(is_measured);
-            self.waiting_orders += u64::from(is_measured);
+            self.waiting_orders += u64::from(is_measured && is_sent);
         }
         if is_measured {
             let late_ns = now.saturating_since(due);

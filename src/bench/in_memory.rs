@@ -6,7 +6,7 @@
 use super::engine::{balance, engine_config};
 use super::strategy::OrderPerTick;
 use super::traffic::Traffic;
-use super::{BenchError, Round, Side};
+use super::{BenchError, Contender, Distance, Round, Side, TcpCounters};
 use crate::engine::Engine;
 use crate::net::{Message, Role, WsCodec, WsLimits};
 use crate::ring::{Consumer, Flag, Producer, spsc};
@@ -19,7 +19,7 @@ use crate::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder};
 use crate::venue::{Arrival, FeedConfig, MarketFeed};
 
 /// Ticks before the measurement: every table and branch has been used.
-const WARM_UP_TICKS: u64 = 2_000;
+pub(super) const WARM_UP_TICKS: u64 = 2_000;
 
 /// Stamps between the read's return and the write's call.
 const STAMPS: usize = 7;
@@ -157,12 +157,13 @@ pub(super) fn round(traffic: &Traffic, ticks: u64, clock: &Clock) -> Result<Roun
     if total.is_empty() {
         return Err(BenchError::NoOrders { side: "in memory", asked, hint: String::new() });
     }
+    let side =
+        |contender, latency| Side { contender, latency, generator: None, preemptions: 0, tcp: TcpCounters::default() };
     Ok(Round {
-        floor: Side { latency: floor, generator: None, preemptions: 0 },
-        engine: Side { latency: total, generator: None, preemptions: 0 },
+        sides: vec![side(Contender::Floor, floor), side(Contender::Engine, total)],
         stages,
         hot_allocations: None,
-        ring_one_way_ns: 0,
+        distance: Distance::default(),
     })
 }
 
@@ -172,10 +173,11 @@ mod tests {
 
     #[test]
     fn each_tick_gives_one_order() {
-        let traffic = Traffic::generated(1000, 3);
+        let traffic = Traffic::generated(1000, 296, 3);
         let round = round(&traffic, 3_000, &Clock::new()).unwrap();
-        assert_eq!(round.engine.latency.len(), 3_000);
-        assert_eq!(round.floor.latency.len(), 3_000);
+        for contender in [Contender::Floor, Contender::Engine] {
+            assert_eq!(round.side(contender).unwrap().latency.len(), 3_000);
+        }
         for (name, stage) in round.stages.named() {
             assert_eq!(stage.len(), 3_000, "{name}");
         }

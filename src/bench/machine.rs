@@ -4,7 +4,7 @@ use std::fs;
 
 use serde::Serialize;
 
-use crate::ring::spsc;
+use crate::ring::{Word, spsc};
 use crate::runtime::Clock;
 
 /// The machine and the build, as far as the system tells.
@@ -24,6 +24,8 @@ pub struct Machine {
     pub is_virtual: bool,
     /// Flags of the time-stamp counter.
     pub tsc_flags: Vec<String>,
+    /// Settings of the kernel and the processor that move latencies, by name; those that the system does not tell are left out.
+    pub settings: Vec<(&'static str, String)>,
     /// Cost of one clock stamp.
     pub stamp_ns: f64,
     /// Optimised or not.
@@ -64,12 +66,49 @@ impl Machine {
             governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").unwrap_or_else(unknown),
             is_virtual: has("hypervisor"),
             tsc_flags: tsc_flags.into_iter().filter(|flag| has(flag)).map(str::to_owned).collect(),
+            settings: settings(),
             stamp_ns: clock.measure_cost_ns(),
             profile: if cfg!(debug_assertions) { "debug: NOT a measurement" } else { "release" },
             target: target(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+/// Files of the system that say how it is set.
+const SETTINGS: [(&str, &str); 10] = [
+    ("isolated cpus", "/sys/devices/system/cpu/isolated"),
+    ("nohz_full cpus", "/sys/devices/system/cpu/nohz_full"),
+    ("idle driver", "/sys/devices/system/cpu/cpuidle/current_driver"),
+    ("clock source", "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+    ("transparent huge pages", "/sys/kernel/mm/transparent_hugepage/enabled"),
+    ("busy_poll", "/proc/sys/net/core/busy_poll"),
+    ("busy_read", "/proc/sys/net/core/busy_read"),
+    ("tcp_rmem", "/proc/sys/net/ipv4/tcp_rmem"),
+    ("tcp_wmem", "/proc/sys/net/ipv4/tcp_wmem"),
+    ("congestion control", "/proc/sys/net/ipv4/tcp_congestion_control"),
+];
+
+/// Words of the kernel's command line that move latencies; the others are nobody's business.
+const KERNEL_WORDS: [&str; 8] = [
+    "mitigations=",
+    "isolcpus=",
+    "nohz_full=",
+    "rcu_nocbs=",
+    "irqaffinity=",
+    "idle=",
+    "intel_idle.max_cstate=",
+    "processor.max_cstate=",
+];
+
+fn settings() -> Vec<(&'static str, String)> {
+    let line = read("/proc/cmdline").unwrap_or_default();
+    let is_known = |word: &&str| KERNEL_WORDS.iter().any(|known| word.starts_with(known));
+    let words: Vec<&str> = line.split_whitespace().filter(is_known).collect();
+    let of =
+        |(name, path): (&'static str, &str)| Some((name, read(path)?.split_whitespace().collect::<Vec<_>>().join(" ")));
+    let all = std::iter::once(("kernel command line", words.join(" "))).chain(SETTINGS.into_iter().filter_map(of));
+    all.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// Logical cores that this process may use.
@@ -109,39 +148,122 @@ pub fn preemptions() -> u64 {
     tasks.flatten().filter_map(of).sum()
 }
 
-/// Round trips of the probe of the way between two cores.
+/// What TCP has sent in this network namespace since it began; the difference of two readings belongs to whoever talked in
+/// between. Read from the system's counters, because asking a single socket takes a call that has no safe form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpCounters {
+    /// Segments sent, retransmissions left out.
+    pub segments: u64,
+    /// Acknowledgements that carried no data, as they were received.
+    pub pure_acks: u64,
+    /// Acknowledgements that were held back and then sent alone.
+    pub delayed_acks: u64,
+}
+
+impl TcpCounters {
+    /// Reads them; zeros where the system does not tell.
+    pub fn read() -> Self {
+        let [snmp, netstat] =
+            ["/proc/self/net/snmp", "/proc/self/net/netstat"].map(|path| read(path).unwrap_or_default());
+        Self {
+            segments: counter(&snmp, "Tcp:", "OutSegs"),
+            pure_acks: counter(&netstat, "TcpExt:", "TCPPureAcks"),
+            delayed_acks: counter(&netstat, "TcpExt:", "DelayedACKs"),
+        }
+    }
+
+    /// What was added since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            segments: self.segments.saturating_sub(earlier.segments),
+            pure_acks: self.pure_acks.saturating_sub(earlier.pure_acks),
+            delayed_acks: self.delayed_acks.saturating_sub(earlier.delayed_acks),
+        }
+    }
+}
+
+/// A value of a table whose rows come in pairs: names, then values, both after the same first word.
+fn counter(text: &str, table: &str, name: &str) -> u64 {
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix(table));
+    let (Some(names), Some(values)) = (rows.next(), rows.next()) else { return 0 };
+    let found = names.split_whitespace().zip(values.split_whitespace()).find(|(found, _)| *found == name);
+    found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
+/// Round trips of a probe of the way between two cores.
 const PROBE_TRIPS: usize = 2_000;
 
-/// What a number takes through a ring from one of these cores to the other, one way, in nanoseconds: half the median round
-/// trip. On virtual machines it changes while they run, and explains much of what else does.
-pub fn ring_one_way_ns(cpus: [Option<usize>; 2], clock: &Clock) -> u64 {
-    let (mut there, mut from_here) = spsc::<u64>(64);
-    let (mut back, mut from_there) = spsc::<u64>(64);
-    let [here, other] = cpus;
+/// How far two cores are apart, in nanoseconds one way: half the median round trip. On virtual machines it changes while
+/// they run, and explains much of what else does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Distance {
+    /// One cache line that both write.
+    pub line_one_way_ns: u64,
+    /// A number through our ring.
+    pub ring_one_way_ns: u64,
+}
+
+impl Distance {
+    /// Probes both, pinned to these cores.
+    pub fn probe(cpus: [Option<usize>; 2], clock: &Clock) -> Self {
+        let there = Word::new(0);
+        let back = there.clone();
+        // The even numbers are ours, the odd ones the other core's, all in the one line.
+        let line_one_way_ns = one_way_ns(
+            cpus,
+            clock,
+            move |trip| {
+                there.set(2 * trip + 1);
+                wait_until(|| there.get() == 2 * trip + 2);
+            },
+            move || {
+                let value = back.get();
+                let is_mine = value % 2 == 1;
+                if is_mine {
+                    back.set(value + 1);
+                }
+                is_mine
+            },
+        );
+        let (mut there, mut from_here) = spsc::<u64>(64);
+        let (mut back, mut from_there) = spsc::<u64>(64);
+        let ring_one_way_ns = one_way_ns(
+            cpus,
+            clock,
+            move |trip| {
+                // There is never more than one number under way.
+                let _ = there.push(trip);
+                wait_until(|| from_there.pop().is_some());
+            },
+            move || match from_here.pop() {
+                Some(value) => back.push(value).is_ok(),
+                None => false,
+            },
+        );
+        Self { line_one_way_ns, ring_one_way_ns }
+    }
+}
+
+/// Half the median time of `ask`, which returns when `answer`, called again and again on the other core, has done its part.
+fn one_way_ns(
+    [here, other]: [Option<usize>; 2],
+    clock: &Clock,
+    mut ask: impl FnMut(u64) + Send + 'static,
+    mut answer: impl FnMut() -> bool + Send + 'static,
+) -> u64 {
     let echo = std::thread::spawn(move || {
         super::pin(other);
-        let mut echoed = 0;
-        while echoed < PROBE_TRIPS {
-            match from_here.pop() {
-                Some(value) => {
-                    // There is never more than one number under way.
-                    let _ = back.push(value);
-                    echoed += 1;
-                }
-                None => std::thread::yield_now(),
-            }
+        for _ in 0..PROBE_TRIPS {
+            wait_until(&mut answer);
         }
     });
     let clock = clock.clone();
     let asked = std::thread::spawn(move || {
         super::pin(here);
         let mut trips = Vec::with_capacity(PROBE_TRIPS);
-        for number in 0..PROBE_TRIPS as u64 {
+        for trip in 0..PROBE_TRIPS as u64 {
             let start = clock.now();
-            let _ = there.push(number);
-            while from_there.pop().is_none() {
-                crate::ring::spin_hint();
-            }
+            ask(trip);
             trips.push(clock.now().saturating_since(start));
         }
         trips.sort_unstable();
@@ -150,6 +272,15 @@ pub fn ring_one_way_ns(cpus: [Option<usize>; 2], clock: &Clock) -> u64 {
     // Neither can panic; a probe that failed all the same says nothing.
     let _ = echo.join();
     asked.join().unwrap_or(0)
+}
+
+/// Spins until it is so. Now and then it yields: both ends may share a core, where spinning keeps the other from its turn.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let mut spins = 0u32;
+    while !is_so() {
+        spins = spins.wrapping_add(1);
+        if spins.is_multiple_of(4096) { std::thread::yield_now() } else { crate::ring::spin_hint() }
+    }
 }
 
 /// The date as `YYYY-MM-DD`, UTC.
@@ -180,10 +311,20 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_is_found_by_its_name() {
+        let text = "Ip: A B\nIp: 1 2\nTcp: InSegs OutSegs\nTcp: 30 40\nTcpExt: X\nTcpExt: 5";
+        assert_eq!(counter(text, "Tcp:", "OutSegs"), 40);
+        assert_eq!(counter(text, "TcpExt:", "X"), 5);
+        assert_eq!(counter(text, "Tcp:", "Nothing"), 0);
+        assert_eq!(counter("", "Tcp:", "OutSegs"), 0);
+    }
+
+    #[test]
     fn a_machine_has_cores_and_a_clock() {
         let clock = Clock::new();
         let machine = Machine::observe(&clock);
         assert!(machine.cores > 0 && machine.stamp_ns > 0.0);
-        assert!(ring_one_way_ns([None, None], &clock) > 0);
+        let distance = Distance::probe([None, None], &clock);
+        assert!(distance.line_one_way_ns > 0 && distance.ring_one_way_ns > 0, "{distance:?}");
     }
 }

@@ -1,13 +1,17 @@
-//! Measures tick to order: load generator, floor and engine in turns, and the report about them.
+//! Measures tick to order: load generator, floors, engine and rival in turns, and the report about them.
 //!
 //! ```text
-//! round 1: floor, engine · round 2: floor, engine · …        the same generator, ticks and schedule for both
+//! case (load, transport, topology): round 1: echo, floor, engine, rival · round 2: echo, floor, engine, rival · …
 //! ```
+//!
+//! All sides of a case answer the same ticks on the same schedule from the same core; `echo` is bytes on one bare socket,
+//! `floor` an engine that thinks nothing, `rival` another program with the same job.
 //!
 //! Thread: the shell's; generator, floor and engine run on threads of their own. The figure is wire to wire: from the moment
 //! at which a tick was due to the arrival of the order that it caused, seen from outside the engine. What the engine
 //! stamps inside comes with it, stage by stage. All of it is shell code: only what it drives is the engine.
 
+mod echo;
 mod engine;
 mod floor;
 mod generator;
@@ -16,22 +20,30 @@ mod in_memory;
 pub mod kill_chain;
 mod machine;
 mod report;
+mod rival;
 mod strategy;
+mod throughput;
 mod traffic;
 
 pub use engine::{EngineSide, engine_config};
-pub use generator::{GeneratorConfig, GeneratorReport, LATE_NS};
-pub use machine::{Machine, cores, date, load_average};
+pub use generator::{GeneratorConfig, GeneratorReport, LATE_NS, SlowTick};
+pub use machine::{Distance, Machine, TcpCounters, cores, date, load_average};
 pub use report::{Levels, Report, ReportContext, Spread};
+pub use rival::Rival;
 pub use strategy::OrderPerTick;
-pub use traffic::{Expected, Tick, Traffic, TrafficError};
+pub use throughput::{Limit, Limits, SEARCHED_RATES, search};
+pub use traffic::{Expected, FRAME_BYTES, Tick, Traffic, TrafficError};
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rustls::{ClientConfig, ServerConfig};
+use serde::Serialize;
 
+use crate::net::WsUrl;
+use crate::net::tls::{self, Roots, TlsError};
 use crate::ring::Flag;
 use crate::runtime::{Clock, Idle, LatencyStages, ThreadPlan, Topology, start};
 use generator::Generator;
@@ -67,7 +79,7 @@ pub enum BenchError {
     /// Not one order came.
     #[error("{side}: no order came for {asked} ticks{hint}")]
     NoOrders {
-        /// Floor or engine.
+        /// Which side.
         side: &'static str,
         /// Ticks that asked for one.
         asked: u64,
@@ -77,33 +89,82 @@ pub enum BenchError {
     /// The engine could not start or end.
     #[error(transparent)]
     Live(#[from] crate::runtime::LiveError),
+    /// No certificate could be made for this run.
+    #[error("certificate for this run: {0}")]
+    Tls(#[from] TlsError),
+    /// The rival's program could not be started or failed.
+    #[error("rival {0}")]
+    Rival(String),
     /// A thread panicked: a bug.
     #[error("thread `{0}` panicked")]
     Panicked(&'static str),
 }
 
-/// What to measure.
+/// What carries the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// TCP.
+    Plain,
+    /// TLS over TCP, with a certificate made for this run.
+    Tls,
+}
+
+impl Carrier {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// Who answers the ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contender {
+    /// Bytes in, bytes out on one bare socket of the same carrier.
+    Echo,
+    /// An engine that thinks nothing, over the same three connections. In memory: the stamps alone.
+    Floor,
+    /// The engine.
+    Engine,
+    /// The other program, as its users run it.
+    Rival,
+    /// The same, spinning instead of sleeping.
+    RivalSpin,
+}
+
+impl Contender {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Floor => "floor",
+            Self::Engine => "engine",
+            Self::Rival => "rival",
+            Self::RivalSpin => "rival-spin",
+        }
+    }
+}
+
+/// One load over one carrier to one topology.
 #[derive(Clone)]
-pub struct BenchOptions {
+pub struct Case {
     /// What is played.
     pub traffic: Traffic,
-    /// Time played before each measurement, in nanoseconds.
-    pub warm_up_ns: u64,
-    /// Time measured for each side of each round, in nanoseconds.
-    pub measure_ns: u64,
-    /// Rounds; each measures floor and engine once.
-    pub rounds: usize,
+    /// What carries it.
+    pub carrier: Carrier,
     /// Threads of the engine.
     pub topology: Topology,
     /// Core of the generator, then of each thread of the engine; empty pins nothing.
     pub cpus: Vec<usize>,
     /// What all threads do without work.
     pub idle: Idle,
-    /// Ends the bench early.
-    pub stop: Flag,
 }
 
-impl BenchOptions {
+impl Case {
     fn generator_cpu(&self) -> Option<usize> {
         self.cpus.first().copied()
     }
@@ -112,39 +173,116 @@ impl BenchOptions {
     pub fn engine_cpus(&self) -> &[usize] {
         self.cpus.get(1..).unwrap_or_default()
     }
+
+    fn ends(&self) -> [Option<usize>; 2] {
+        [self.generator_cpu(), self.engine_cpus().first().copied()]
+    }
+}
+
+/// How to measure each case.
+#[derive(Clone)]
+pub struct BenchOptions {
+    /// Time played before each measurement, in nanoseconds.
+    pub warm_up_ns: u64,
+    /// Time measured for each side of each round, in nanoseconds.
+    pub measure_ns: u64,
+    /// Rounds; each measures every side once.
+    pub rounds: usize,
+    /// How many of the slowest ticks of a case are kept whole.
+    pub worst: usize,
+    /// The program to be compared with, if there is one.
+    pub rival: Option<Rival>,
+    /// Ends the bench early.
+    pub stop: Flag,
+}
+
+impl BenchOptions {
+    fn contenders(&self) -> Vec<Contender> {
+        let mut all = vec![Contender::Echo, Contender::Floor, Contender::Engine];
+        if self.rival.is_some() {
+            all.extend([Contender::Rival, Contender::RivalSpin]);
+        }
+        all
+    }
+}
+
+/// Certificates of one run: both ends of its encrypted connections.
+#[derive(Clone)]
+pub struct BenchTls {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    /// The authority, for programs that are not this one.
+    ca_pem: String,
+}
+
+impl BenchTls {
+    /// Makes an authority and a certificate for the loopback address.
+    ///
+    /// # Errors
+    /// [`BenchError::Tls`].
+    pub fn generate() -> Result<Self, BenchError> {
+        let certs = tls::generate(&["127.0.0.1"])?;
+        Ok(Self {
+            server: tls::server_config(&certs.cert_pem, &certs.key_pem)?,
+            client: tls::client_config(Roots::CaPem(&certs.ca_pem))?,
+            ca_pem: certs.ca_pem,
+        })
+    }
+}
+
+/// Where the sides connect to.
+pub(crate) struct Peer {
+    addr: std::net::SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Peer {
+    fn new(addr: std::net::SocketAddr, case: &Case, tls: &BenchTls) -> Self {
+        Self { addr, tls: (case.carrier == Carrier::Tls).then(|| tls.client.clone()) }
+    }
+
+    fn url(&self, path: &str) -> io::Result<WsUrl> {
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        WsUrl::parse(&format!("{scheme}://{}{path}", self.addr)).map_err(io::Error::other)
+    }
 }
 
 /// What one round showed.
 #[derive(Clone, Debug)]
 pub struct Round {
-    /// The floor: generator to null engine and back.
-    pub floor: Side,
-    /// The same with the engine.
-    pub engine: Side,
+    /// Every contender's side, in the order in which they were measured.
+    pub sides: Vec<Side>,
     /// The engine's own stamps.
     pub stages: LatencyStages,
     /// Allocations on the engine's hot duties after warm-up; `None` if they were not counted.
     pub hot_allocations: Option<u64>,
-    /// Way between generator and engine through a ring, before this round.
-    pub ring_one_way_ns: u64,
+    /// How far generator and engine were apart before this round.
+    pub distance: Distance,
+}
+
+impl Round {
+    /// The side of a contender.
+    pub fn side(&self, contender: Contender) -> Option<&Side> {
+        self.sides.iter().find(|side| side.contender == contender)
+    }
 }
 
 /// One side of a round.
 #[derive(Clone, Debug)]
 pub struct Side {
+    /// Whose.
+    pub contender: Contender,
     /// Latency of every order.
     pub latency: Histogram<u64>,
     /// The generator's report; `None` in memory, where there is none.
     pub generator: Option<GeneratorReport>,
-    /// How often the system took a core away from one of its threads.
+    /// How often the system took a core away from one of the threads of this process.
     pub preemptions: u64,
+    /// What TCP sent meanwhile.
+    pub tcp: TcpCounters,
 }
 
 impl Side {
-    fn over_sockets(report: GeneratorReport, preemptions: u64) -> Self {
-        Self { latency: report.wire_to_wire.clone(), generator: Some(report), preemptions }
-    }
-
     /// Whether other work took a core so often that the round says more about it than about this side.
     fn is_disturbed(&self, options: &BenchOptions) -> bool {
         let allowed_ns = u128::from(options.warm_up_ns + options.measure_ns) * u128::from(PREEMPTIONS_PER_S_MAX);
@@ -152,7 +290,7 @@ impl Side {
     }
 }
 
-/// What was measured.
+/// What was measured of one case.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// The rounds that count.
@@ -168,7 +306,7 @@ pub struct Measured {
 pub const PREEMPTIONS_PER_S_MAX: u64 = 120;
 
 /// Rounds that are repeated at most, for each one that is wanted.
-const REPEATS_PER_ROUND: usize = 2;
+const REPEATS_PER_ROUND: usize = 1;
 
 /// Pins the calling thread, or says that it could not.
 pub(crate) fn pin(cpu: Option<usize>) {
@@ -182,106 +320,187 @@ pub(crate) fn pin(cpu: Option<usize>) {
 /// Time between two looks at whether a side is done. Seldom, because this thread wakes up on a core that measures.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Measures over sockets, floor and engine in turns; `say` hears how far it is.
+/// Measures a case over sockets, all sides in turns; `say` hears how far it is.
 ///
 /// # Errors
 /// [`BenchError`]; what was measured before is lost with it.
-pub fn run(options: &BenchOptions, mut say: impl FnMut(&str)) -> Result<Measured, BenchError> {
+pub fn run(
+    case: &Case,
+    options: &BenchOptions,
+    tls: &BenchTls,
+    mut say: impl FnMut(&str),
+) -> Result<Measured, BenchError> {
     let clock = Clock::new();
     let mut measured = Measured { rounds: Vec::with_capacity(options.rounds), repeated: 0, disturbed: 0 };
     while measured.rounds.len() < options.rounds {
-        let ends = [options.generator_cpu(), options.engine_cpus().first().copied()];
-        let ring_one_way_ns = machine::ring_one_way_ns(ends, &clock);
-        let floor = run_floor(options, &clock)?;
-        let (engine, inside) = run_engine(options, &clock)?;
-        let is_disturbed = floor.is_disturbed(options) || engine.is_disturbed(options);
+        let distance = Distance::probe(case.ends(), &clock);
+        let mut sides = Vec::new();
+        let mut inside = None;
+        for contender in options.contenders() {
+            let (side, engine) = run_side(contender, case, options, tls, &clock)?;
+            sides.push(side);
+            inside = inside.or(engine);
+        }
+        let Some(inside) = inside else { return Err(BenchError::NoInstrument) };
+        // The rival's threads are not ours to be counted, and it sleeps as its users let it.
+        let is_disturbed = sides.iter().any(|side| side.is_disturbed(options));
         let is_repeated = is_disturbed && measured.repeated < options.rounds * REPEATS_PER_ROUND;
         let verdict = if is_repeated { "; other work took a core, again" } else { "" };
         let number = measured.rounds.len() + 1;
-        say(&format!(
-            "round {number} of {}: p50 / p99 / p99.9: floor {}; engine {}{verdict}",
-            options.rounds,
-            in_words(&floor),
-            in_words(&engine)
-        ));
+        let words: Vec<String> = sides.iter().map(in_words).collect();
+        say(&format!("round {number} of {}: p50/p99 µs: {}{verdict}", options.rounds, words.join(", ")));
         if is_repeated {
             measured.repeated += 1;
             continue;
         }
         measured.disturbed += usize::from(is_disturbed);
-        measured.rounds.push(Round {
-            floor,
-            engine,
-            stages: inside.stages,
-            hot_allocations: inside.hot_allocations,
-            ring_one_way_ns,
-        });
+        let EngineSide { stages, hot_allocations, .. } = inside;
+        measured.rounds.push(Round { sides, stages, hot_allocations, distance });
     }
     Ok(measured)
 }
 
 fn in_words(side: &Side) -> String {
     let us = |quantile| side.latency.value_at_quantile(quantile) as f64 / 1000.0;
-    let answered = side.generator.as_ref().map_or(String::new(), |g| format!("{} of {}", g.answered, g.asked));
-    format!("{:.1} / {:.1} / {:.1} µs, {answered}, preempted {}", us(0.5), us(0.99), us(0.999), side.preemptions)
+    let missing = side.generator.as_ref().map_or(0, |g| g.asked - g.answered);
+    let missing = if missing > 0 { format!(" ({missing} unanswered)") } else { String::new() };
+    format!("{} {:.1}/{:.1}{missing}", side.contender.name(), us(0.5), us(0.99))
 }
 
-/// Measures the way from bytes to bytes without sockets; see [`BenchOptions`] for what of it applies: traffic and rounds.
+/// Measures the way from bytes to bytes without sockets, `ticks` ticks in each round; `say` hears how far it is.
 ///
 /// # Errors
 /// [`BenchError::Stopped`].
-pub fn run_in_memory(options: &BenchOptions, ticks: u64, mut say: impl FnMut(&str)) -> Result<Measured, BenchError> {
+pub fn run_in_memory(
+    case: &Case,
+    options: &BenchOptions,
+    ticks: u64,
+    mut say: impl FnMut(&str),
+) -> Result<Measured, BenchError> {
     let clock = Clock::new();
-    pin(options.engine_cpus().first().copied());
+    pin(case.engine_cpus().first().copied());
     let mut rounds = Vec::with_capacity(options.rounds);
     for number in 1..=options.rounds {
         if options.stop.is_set() {
             return Err(BenchError::Stopped);
         }
-        let round = in_memory::round(&options.traffic, ticks, &clock)?;
-        say(&format!(
-            "round {number} of {}: {} orders, tick to order p50 {} ns, stamps alone {} ns",
-            options.rounds,
-            round.engine.latency.len(),
-            round.engine.latency.value_at_quantile(0.5),
-            round.floor.latency.value_at_quantile(0.5)
-        ));
+        let round = in_memory::round(&case.traffic, ticks, &clock)?;
+        let words: Vec<String> = round
+            .sides
+            .iter()
+            .map(|side| format!("{} p50 {} ns", side.contender.name(), side.latency.value_at_quantile(0.5)))
+            .collect();
+        say(&format!("round {number} of {}: {ticks} ticks, {}", options.rounds, words.join(", ")));
         rounds.push(round);
     }
     Ok(Measured { rounds, repeated: 0, disturbed: 0 })
 }
 
-fn start_generator(options: &BenchOptions, checks_px: bool, clock: &Clock) -> Result<Generator, BenchError> {
+/// Measures one side once. What the engine leaves behind comes with its own.
+fn run_side(
+    contender: Contender,
+    case: &Case,
+    options: &BenchOptions,
+    tls: &BenchTls,
+    clock: &Clock,
+) -> Result<(Side, Option<EngineSide>), BenchError> {
+    if options.stop.is_set() {
+        return Err(BenchError::Stopped);
+    }
+    let tcp_before = TcpCounters::read();
+    let preempted_before = machine::preemptions();
+    // Both are read when the generator is done and before threads end and take their counts with them.
+    let counts = || {
+        let preemptions = machine::preemptions().saturating_sub(preempted_before);
+        (preemptions, TcpCounters::read().since(tcp_before))
+    };
+    let (report, (preemptions, tcp), inside) = match contender {
+        Contender::Echo => {
+            let (report, counts) = echo::run(case, options, tls, clock, counts)?;
+            (report, counts, None)
+        }
+        Contender::Floor => {
+            let (report, counts) = run_floor(case, options, tls, clock, counts)?;
+            (report, counts, None)
+        }
+        Contender::Engine => {
+            let (report, counts, inside) = run_engine(case, options, tls, clock, counts)?;
+            (report, counts, Some(inside))
+        }
+        Contender::Rival | Contender::RivalSpin => {
+            let rival = options.rival.as_ref().ok_or_else(|| BenchError::Rival("is absent".to_owned()))?;
+            let generator = start_generator(case, options, true, tls, clock)?;
+            let mut running = rival.start(generator.addr(), case, tls, contender == Contender::RivalSpin)?;
+            let failed = wait_for(&generator, || running.has_ended());
+            let counts = counts();
+            let outcome = generator.join();
+            let complaint = running.finish();
+            let report = match outcome {
+                Err(error) if failed => return Err(BenchError::Rival(format!("ended early ({error}): {complaint}"))),
+                outcome => outcome?,
+            };
+            (check(report, contender.name(), format!("; it says: {complaint}"))?, counts, None)
+        }
+    };
+    let latency = report.wire_to_wire.clone();
+    Ok((Side { contender, latency, generator: Some(report), preemptions, tcp }, inside))
+}
+
+fn start_generator(
+    case: &Case,
+    options: &BenchOptions,
+    checks_px: bool,
+    tls: &BenchTls,
+    clock: &Clock,
+) -> Result<Generator, BenchError> {
     let config = GeneratorConfig {
-        cpu: options.generator_cpu(),
-        idle: options.idle,
+        cpu: case.generator_cpu(),
+        idle: case.idle,
         warm_up_ns: options.warm_up_ns,
         measure_ns: options.measure_ns,
         checks_px,
+        tls: (case.carrier == Carrier::Tls).then(|| tls.server.clone()),
+        worst: options.worst,
     };
-    Ok(Generator::start(options.traffic.clone(), config, clock.clone(), options.stop.clone())?)
+    Ok(Generator::start(case.traffic.clone(), config, clock.clone(), options.stop.clone())?)
 }
 
-fn run_floor(options: &BenchOptions, clock: &Clock) -> Result<Side, BenchError> {
-    let preempted_before = machine::preemptions();
-    let generator = start_generator(options, false, clock)?;
+/// Waits until the generator is done, or the other side has ended without that; returns whether it was the latter.
+fn wait_for(generator: &Generator, mut has_ended: impl FnMut() -> bool) -> bool {
+    while !generator.is_finished() {
+        if has_ended() {
+            return true;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    false
+}
+
+type Counts = (u64, TcpCounters);
+
+fn run_floor(
+    case: &Case,
+    options: &BenchOptions,
+    tls: &BenchTls,
+    clock: &Clock,
+    counts: impl FnOnce() -> Counts,
+) -> Result<(GeneratorReport, Counts), BenchError> {
+    let generator = start_generator(case, options, false, tls, clock)?;
     let (out, outcome) = mpsc::channel();
-    let traffic = &options.traffic;
+    let traffic = &case.traffic;
     let has_snapshot = !traffic.snapshot().is_empty();
-    let duty =
-        floor::FloorDuty::new(&generator.addr().to_string(), traffic.table(), traffic.topics(), has_snapshot, out)?;
+    let peer = Peer::new(generator.addr(), case, tls);
+    let duty = floor::FloorDuty::new(&peer, traffic.table(), traffic.topics(), has_snapshot, out)?;
     let plan = ThreadPlan {
         name: "floor".to_owned(),
-        cpu: options.engine_cpus().first().copied(),
-        idle: options.idle,
+        cpu: case.engine_cpus().first().copied(),
+        idle: case.idle,
         duties: vec![Box::new(duty)],
     };
     let stop = Flag::new();
     let thread = start(plan, clock.clone(), stop.clone())?;
-    while !generator.is_finished() {
-        std::thread::sleep(LOOK_EVERY);
-    }
-    let preemptions = machine::preemptions().saturating_sub(preempted_before);
+    wait_for(&generator, || false);
+    let counts = counts();
     stop.set();
     thread.join().map_err(|_| BenchError::Panicked("floor"))?;
     let report = generator.join()?;
@@ -289,22 +508,25 @@ fn run_floor(options: &BenchOptions, clock: &Clock) -> Result<Side, BenchError> 
     if let Ok(outcome) = outcome.try_recv() {
         outcome?;
     }
-    Ok(Side::over_sockets(check(report, "floor", String::new())?, preemptions))
+    Ok((check(report, "floor", String::new())?, counts))
 }
 
-fn run_engine(options: &BenchOptions, clock: &Clock) -> Result<(Side, EngineSide), BenchError> {
-    let preempted_before = machine::preemptions();
-    let generator = start_generator(options, true, clock)?;
-    let mut live = engine::start(&generator.addr().to_string(), options)?;
+fn run_engine(
+    case: &Case,
+    options: &BenchOptions,
+    tls: &BenchTls,
+    clock: &Clock,
+    counts: impl FnOnce() -> Counts,
+) -> Result<(GeneratorReport, Counts, EngineSide), BenchError> {
+    let generator = start_generator(case, options, true, tls, clock)?;
+    let mut live = engine::start(&Peer::new(generator.addr(), case, tls), case)?;
     let is_armed = engine::arm(&mut live, || generator.is_finished() || options.stop.is_set());
-    while !generator.is_finished() {
-        std::thread::sleep(LOOK_EVERY);
-    }
-    let preemptions = machine::preemptions().saturating_sub(preempted_before);
+    wait_for(&generator, || false);
+    let counts = counts();
     let side = engine::finish(live)?;
     let report = generator.join()?;
     let hint = format!("; armed: {is_armed}; {}", side.hint);
-    Ok((Side::over_sockets(check(report, "engine", hint)?, preemptions), side))
+    Ok((check(report, "engine", hint)?, counts, side))
 }
 
 fn check(report: GeneratorReport, side: &'static str, hint: String) -> Result<GeneratorReport, BenchError> {

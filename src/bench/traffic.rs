@@ -22,6 +22,13 @@ const BODIES: usize = 512;
 /// Levels of a side in the snapshot.
 const SNAPSHOT_LEVELS: i64 = 50;
 
+/// Header of a frame between 126 bytes and 64 KiB from a server.
+const FRAME_HEADER_BYTES: i64 = 4;
+
+/// Shortest and longest mean length of a generated tick's frame, in bytes: a few levels, and nearly all that a book of
+/// [`SNAPSHOT_LEVELS`] has.
+pub const FRAME_BYTES: (usize, usize) = (220, 1_600);
+
 /// Highest bid and lowest ask that ever appear. Each side stays on its side of the border, so that no order of the
 /// messages, and no cycle of them, crosses the book.
 const BID_MAX_TICKS: i64 = 600_000;
@@ -65,7 +72,8 @@ struct Body {
 struct Generated {
     snapshot: Vec<u8>,
     bodies: Vec<Body>,
-    period_ns: u64,
+    /// The mean length that was asked for.
+    frame_bytes: usize,
 }
 
 /// Messages of a capture with what each should cause.
@@ -87,6 +95,8 @@ pub struct Traffic {
     topics: Vec<String>,
     book_depth: u16,
     source: Arc<Source>,
+    /// Time between two generated messages.
+    period_ns: u64,
     buffer: Vec<u8>,
 }
 
@@ -102,21 +112,27 @@ pub enum TrafficError {
 }
 
 impl Traffic {
-    /// Makes `rate` messages a second: book deltas of BTCUSDT of about 300 bytes, 512 different ones in turn.
-    pub fn generated(rate: u32, seed: u64) -> Self {
+    /// Makes `rate` messages a second: book deltas of BTCUSDT, 512 different ones in turn, whose frames have `frame_bytes`
+    /// bytes on average, as nearly as whole levels allow between [`FRAME_BYTES`].
+    pub fn generated(rate: u32, frame_bytes: usize, seed: u64) -> Self {
         let step = |text: &[u8]| Step::from_text(text).unwrap_or_else(|_| unreachable!("a constant that is a step"));
         let (tick, lot) = (step(b"0.10"), step(b"0.001"));
         let spec = Symbol::new(b"BTCUSDT")
             .and_then(|symbol| InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, tick, lot));
         let table = spec.and_then(|spec| InstrumentTable::new(vec![spec])).unwrap_or_default();
-        let period_ns = 1_000_000_000 / u64::from(rate.max(1));
         Self {
             table,
             topics: vec!["orderbook.50.BTCUSDT".to_owned()],
             book_depth: 50,
-            source: Arc::new(Source::Generated(generate(period_ns, seed, tick, lot))),
-            buffer: Vec::with_capacity(1024),
+            source: Arc::new(Source::Generated(generate(frame_bytes, seed, tick, lot))),
+            period_ns: period_ns(rate),
+            buffer: Vec::with_capacity(FRAME_BYTES.1),
         }
+    }
+
+    /// The same messages at another rate. A capture has its own pace and keeps it.
+    pub fn with_rate(&self, rate: u32) -> Self {
+        Self { period_ns: period_ns(rate), ..self.clone() }
     }
 
     /// Plays a Bybit capture, `pace` times as fast as it was recorded.
@@ -169,6 +185,7 @@ impl Traffic {
             topics: topics.into_keys().collect(),
             book_depth: depth,
             source: Arc::new(source),
+            period_ns: 0,
             buffer: Vec::new(),
         })
     }
@@ -215,7 +232,7 @@ impl Traffic {
                     code: order_code(updates),
                     px: Some(order_px(updates, touch)),
                 };
-                let due_ns = number.saturating_mul(generated.period_ns);
+                let due_ns = number.saturating_mul(self.period_ns);
                 Some(Tick { payload: &self.buffer, due_ns, expected: Some(expected) })
             }
             Source::Captured(captured) => {
@@ -242,6 +259,30 @@ impl Traffic {
         (ticks, orders)
     }
 
+    /// In a word or two: what tells this load from others, like `1000/s 296B` or `capture x10`.
+    pub fn load(&self) -> String {
+        match &*self.source {
+            Source::Generated(generated) => {
+                let rate = 1_000_000_000 / self.period_ns.max(1);
+                format!("{rate}/s {}B", generated.frame_bytes)
+            }
+            Source::Captured(captured) => format!("capture x{}", captured.pace),
+        }
+    }
+
+    /// Whether the messages are generated, and so can be played at any rate.
+    pub fn is_generated(&self) -> bool {
+        matches!(*self.source, Source::Generated(_))
+    }
+
+    /// Mean length of a generated tick's frame that was asked for; `None` for captures.
+    pub fn frame_bytes(&self) -> Option<usize> {
+        match &*self.source {
+            Source::Generated(generated) => Some(generated.frame_bytes),
+            Source::Captured(_) => None,
+        }
+    }
+
     /// In a sentence: what is played.
     pub fn description(&self) -> String {
         match &*self.source {
@@ -252,7 +293,7 @@ impl Traffic {
                     self.topics.join(" "),
                     bytes / BODIES,
                     BODIES,
-                    generated.period_ns as f64 / 1000.0
+                    self.period_ns as f64 / 1000.0
                 )
             }
             Source::Captured(captured) => format!(
@@ -284,8 +325,12 @@ pub(super) fn write_digits(mut value: u64, out: &mut [u8]) {
     }
 }
 
+fn period_ns(rate: u32) -> u64 {
+    1_000_000_000 / u64::from(rate.max(1))
+}
+
 /// Makes the snapshot and the messages, and plays them twice through the reference book to learn the touches.
-fn generate(period_ns: u64, seed: u64, tick: Step, lot: Step) -> Generated {
+fn generate(frame_bytes: usize, seed: u64, tick: Step, lot: Step) -> Generated {
     let mut rng = Rng::new(seed);
     let mut book = NaiveBook::default();
     let random_qty = |rng: &mut Rng| Lots::new(rng.between(1, 20_000));
@@ -296,25 +341,30 @@ fn generate(period_ns: u64, seed: u64, tick: Step, lot: Step) -> Generated {
     let snapshot: [Vec<Level>; 2] = [Side::Bid, Side::Ask].map(|side| {
         (0..SNAPSHOT_LEVELS).map(|away| Level { px: side_px(side, away), qty: random_qty(&mut rng) }).collect()
     });
+    let text_bytes = frame_bytes.clamp(FRAME_BYTES.0, FRAME_BYTES.1) as i64 - FRAME_HEADER_BYTES;
+    let empty_bytes = render("delta", &Default::default(), FIRST_UPDATE, FIRST_SEQ, tick, lot).len() as i64;
     let deltas: Vec<[Vec<Level>; 2]> = (0..BODIES)
         .map(|_| {
-            let mut sides = [Vec::new(), Vec::new()];
-            for side in [Side::Bid, Side::Ask] {
-                let mut aways: Vec<i64> = Vec::new();
-                for _ in 0..rng.between(2, 5) {
-                    // Most changes are near the touch, as in captured feeds.
-                    let away = rng.between(0, 6) * rng.between(0, 6);
-                    if !aways.contains(&away) {
-                        aways.push(away);
-                    }
-                }
-                aways.sort_unstable();
-                for away in aways {
-                    // Levels further out stay, so that no side is ever empty.
-                    let is_removal = away < 8 && rng.one_in(3);
-                    let qty = if is_removal { Lots::ZERO } else { random_qty(&mut rng) };
-                    sides[side as usize].push(Level { px: side_px(side, away), qty });
-                }
+            let mut sides: [Vec<Level>; 2] = Default::default();
+            // The last level goes half its length too far on average, which the start makes up for; lengths differ
+            // by chance, so that the mean comes out.
+            let mut bytes = empty_bytes + rng.between(0, 18);
+            while bytes < text_bytes && sides.iter().map(Vec::len).sum::<usize>() < 2 * SNAPSHOT_LEVELS as usize - 2 {
+                let side = if rng.one_in(2) { Side::Bid } else { Side::Ask };
+                let levels = &mut sides[side as usize];
+                // Most changes are near the touch, as in captured feeds.
+                let wished = rng.between(0, 6) * rng.between(0, 6);
+                let is_taken = |away: &i64| levels.iter().any(|level| level.px == side_px(side, *away));
+                let Some(away) = (wished..SNAPSHOT_LEVELS).find(|away| !is_taken(away)) else { continue };
+                // Levels further out stay, so that no side is ever empty.
+                let is_removal = away < 8 && rng.one_in(3);
+                let qty = if is_removal { Lots::ZERO } else { random_qty(&mut rng) };
+                bytes += level_bytes(tick, lot, side_px(side, away), qty);
+                levels.push(Level { px: side_px(side, away), qty });
+            }
+            for (side, levels) in [Side::Bid, Side::Ask].into_iter().zip(&mut sides) {
+                // From the touch outwards, as the venue sends them.
+                levels.sort_unstable_by_key(|level| if side == Side::Bid { -level.px.get() } else { level.px.get() });
             }
             sides
         })
@@ -335,8 +385,14 @@ fn generate(period_ns: u64, seed: u64, tick: Step, lot: Step) -> Generated {
     Generated {
         bodies: bodies.collect(),
         snapshot: render("snapshot", &snapshot, FIRST_UPDATE, FIRST_SEQ, tick, lot),
-        period_ns,
+        frame_bytes,
     }
+}
+
+/// What a level adds to a message, its comma included.
+fn level_bytes(tick: Step, lot: Step, px: Ticks, qty: Lots) -> i64 {
+    let qty_len = if qty.is_zero() { 1 } else { lot.text(qty.get()).len() };
+    (r#"["",""],"#.len() + tick.text(px.get()).len() + qty_len) as i64
 }
 
 fn render(kind: &str, sides: &[Vec<Level>; 2], update: u64, seq: u64, tick: Step, lot: Step) -> Vec<u8> {
@@ -364,7 +420,7 @@ mod tests {
 
     #[test]
     fn generated_ticks_decode_link_up_and_lead_to_the_prices_expected() {
-        let mut traffic = Traffic::generated(1000, 7);
+        let mut traffic = Traffic::generated(1000, 296, 7);
         let mut feed = MarketFeed::new(VenueId::BYBIT, traffic.table(), FeedConfig::default()).unwrap();
         let mut book = L2Book::new(1024, 1024);
         let snapshot = traffic.snapshot().to_vec();
@@ -396,13 +452,23 @@ mod tests {
         }
         let counters = feed.counters();
         assert_eq!((counters.decode_errors, counters.gaps, counters.general_path), (0, 0, 0));
-        let mean = bytes / (3 * BODIES);
-        assert!((250..=350).contains(&mean), "{mean} bytes a tick");
+        let mean = bytes / (3 * BODIES) + FRAME_HEADER_BYTES as usize;
+        assert!((286..=306).contains(&mean), "{mean} bytes a frame");
+    }
+
+    #[test]
+    fn ticks_have_the_length_that_was_asked_for_on_average() {
+        for asked in [230, 296, 700, 1433, 1600] {
+            let Source::Generated(generated) = &*Traffic::generated(1000, asked, 7).source else { unreachable!() };
+            let bytes: usize = generated.bodies.iter().map(|body| body.text.len()).sum();
+            let mean = bytes / BODIES + FRAME_HEADER_BYTES as usize;
+            assert!(mean.abs_diff(asked) <= 10, "{mean} instead of {asked}");
+        }
     }
 
     #[test]
     fn a_capture_is_played_at_its_own_pace() {
-        let mut generated = Traffic::generated(1000, 7);
+        let mut generated = Traffic::generated(1000, 296, 7);
         let mut capture = Capture::default();
         capture.push(Nanos::new(1_000), generated.snapshot());
         for number in 0..5 {

@@ -62,9 +62,84 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).unwrap_or_else(|_| unreachable!("bounds are valid"))
 }
 
-/// Histograms of every stage.
+/// Keeps the items of the greatest keys, up to a number that is fixed when it is made.
+#[derive(Clone, Debug)]
+pub struct Worst<T> {
+    kept: Vec<(u64, T)>,
+    most: usize,
+    /// Where the smallest key stands, once there is no room any more.
+    least_idx: usize,
+}
+
+impl<T: Copy> Worst<T> {
+    /// Makes room for `most` items.
+    pub fn new(most: usize) -> Self {
+        Self { kept: Vec::with_capacity(most), most, least_idx: 0 }
+    }
+
+    /// Takes an item in if there is room, or in place of the one with the smallest key if its own is greater.
+    ///
+    /// # Cost
+    /// One comparison, and a look at every kept key if the item is taken in; does not allocate.
+    #[inline]
+    pub fn insert(&mut self, key: u64, item: T) {
+        if self.kept.len() < self.most {
+            self.kept.push((key, item));
+        } else {
+            match self.kept.get_mut(self.least_idx) {
+                Some(least) if least.0 < key => *least = (key, item),
+                _ => return,
+            }
+        }
+        self.least_idx = (0..self.kept.len()).min_by_key(|&idx| self.kept[idx].0).unwrap_or(0);
+    }
+
+    /// The kept items with their keys, in no order.
+    pub fn kept(&self) -> &[(u64, T)] {
+        &self.kept
+    }
+
+    /// The kept items with their keys, the greatest key first.
+    pub fn into_sorted(mut self) -> Vec<(u64, T)> {
+        self.kept.sort_by_key(|(key, _)| std::cmp::Reverse(*key));
+        self.kept
+    }
+}
+
+/// Orders whose stamps are kept whole: the slowest ones.
+pub const WORST_ORDERS_KEPT: usize = 64;
+
+/// An order's stamps, and which order it was.
+#[derive(Clone, Copy, Debug)]
+pub struct StampedOrder {
+    /// Its number among all that were recorded, counted from 0.
+    pub number: u64,
+    /// Stamps up to the decision.
+    pub stamps: CommandStamps,
+    /// Stamps of the gateway.
+    pub gateway: GatewayStamps,
+}
+
+impl StampedOrder {
+    /// What each stage took in nanoseconds, in the order of [`LatencyStages::named`], the total last.
+    pub fn stages(&self) -> [u64; 8] {
+        let s = &self.stamps;
+        let g = &self.gateway;
+        let [framed, decoded, dequeued, decided] =
+            [s.framed_ns, s.decoded_ns, s.dequeued_ns, s.decided_ns].map(u64::from);
+        let ends = [0, framed, decoded, dequeued, decided, g.taken_ns, g.encoded_ns, g.written_ns];
+        std::array::from_fn(|idx| match idx {
+            7 => g.written_ns,
+            _ => ends[idx + 1].saturating_sub(ends[idx]),
+        })
+    }
+}
+
+/// Histograms of every stage, and the slowest orders.
 #[derive(Clone, Debug)]
 pub struct LatencyStages {
+    orders: u64,
+    worst: Worst<StampedOrder>,
     frame: Histogram<u64>,
     decode: Histogram<u64>,
     queue_core: Histogram<u64>,
@@ -90,6 +165,8 @@ impl LatencyStages {
     /// Makes empty histograms.
     pub fn new() -> Self {
         Self {
+            orders: 0,
+            worst: Worst::new(WORST_ORDERS_KEPT),
             frame: histogram(),
             decode: histogram(),
             queue_core: histogram(),
@@ -101,25 +178,35 @@ impl LatencyStages {
         }
     }
 
-    /// Records one order. Commands that no market message caused (a timer, a stop) carry no decode stamp and are left out.
+    /// Records one order. Commands that no market message caused (a timer, a stop) carry no decode stamp and are only counted.
     ///
     /// # Cost
-    /// Eight increments; does not allocate.
+    /// Eight increments and a comparison; does not allocate.
     pub fn record(&mut self, stamps: &CommandStamps, gateway: &GatewayStamps) {
+        let order = StampedOrder { number: self.orders, stamps: *stamps, gateway: *gateway };
+        self.orders += 1;
         if stamps.decoded_ns == 0 {
             return;
         }
-        let [framed, decoded, dequeued, decided] =
-            [stamps.framed_ns, stamps.decoded_ns, stamps.dequeued_ns, stamps.decided_ns].map(u64::from);
-        let stage = |h: &mut Histogram<u64>, from: u64, to: u64| h.saturating_record(to.saturating_sub(from));
-        stage(&mut self.frame, 0, framed);
-        stage(&mut self.decode, framed, decoded);
-        stage(&mut self.queue_core, decoded, dequeued);
-        stage(&mut self.decide, dequeued, decided);
-        stage(&mut self.queue_gateway, decided, gateway.taken_ns);
-        stage(&mut self.encode, gateway.taken_ns, gateway.encoded_ns);
-        stage(&mut self.send, gateway.encoded_ns, gateway.written_ns);
-        stage(&mut self.tick_to_order, 0, gateway.written_ns);
+        let histograms = [
+            &mut self.frame,
+            &mut self.decode,
+            &mut self.queue_core,
+            &mut self.decide,
+            &mut self.queue_gateway,
+            &mut self.encode,
+            &mut self.send,
+            &mut self.tick_to_order,
+        ];
+        for (histogram, ns) in histograms.into_iter().zip(order.stages()) {
+            histogram.saturating_record(ns);
+        }
+        self.worst.insert(gateway.written_ns, order);
+    }
+
+    /// The slowest orders from read to write, with what each stage took; at most [`WORST_ORDERS_KEPT`].
+    pub fn worst(&self) -> &Worst<StampedOrder> {
+        &self.worst
     }
 
     /// Percentiles of every stage.
@@ -154,5 +241,39 @@ impl LatencyStages {
 impl Default for LatencyStages {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_keys_are_kept_whatever_their_order() {
+        let mut worst = Worst::new(3);
+        for key in [5, 1, 9, 2, 9, 7, 0] {
+            worst.insert(key, key * 10);
+        }
+        assert_eq!(worst.into_sorted(), [(9, 90), (9, 90), (7, 70)]);
+        let mut nothing = Worst::new(0);
+        nothing.insert(1, 1);
+        assert!(nothing.kept().is_empty());
+    }
+
+    #[test]
+    fn a_slow_order_is_kept_with_its_number_and_its_stages() {
+        let mut stages = LatencyStages::new();
+        let stamps = CommandStamps { framed_ns: 10, decoded_ns: 30, dequeued_ns: 60, decided_ns: 100 };
+        for number in 0..1000 {
+            let written_ns = if number == 437 { 5_000 } else { 210 };
+            stages.record(&stamps, &GatewayStamps { taken_ns: 150, encoded_ns: 200, written_ns });
+        }
+        // A cancel that a timer caused: no order of a tick, but it takes a number.
+        stages.record(&CommandStamps::default(), &GatewayStamps::default());
+        let kept = stages.worst().clone().into_sorted();
+        assert_eq!(kept.len(), WORST_ORDERS_KEPT);
+        assert_eq!((kept[0].0, kept[0].1.number), (5_000, 437));
+        assert_eq!(kept[0].1.stages(), [10, 20, 30, 40, 50, 50, 4_800, 5_000]);
+        assert_eq!(stages.named()[7].1.len(), 1000);
     }
 }

@@ -31,7 +31,9 @@ pub use clock_offset::{ClockOffset, OffsetReader, OffsetWriter, clock_offset};
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport};
-pub use latency::{GatewayStamps, LatencyStages, LatencySummary, Percentiles, histogram};
+pub use latency::{
+    GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
+};
 pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
 pub use live::{Live, LiveError, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-const USAGE: &str =
-    "usage: report-plot DIR [OUT.svg]\n\nReads DIR/*.hgrm (microseconds) and writes DIR/percentiles.svg, or OUT.svg.";
+const USAGE: &str = "usage: report-plot DIR [OUT.svg]\n\nReads DIR/*.hgrm (microseconds) and writes DIR/percentiles.svg, or \
+    OUT.svg. Without OUT.svg, does the same in each folder of DIR that holds such files: a report of several cases has one for each.";
 
 /// Size of the picture and of the frame in it, in pixels.
 const SIZE: (f64, f64) = (960.0, 560.0);
@@ -19,8 +19,11 @@ const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
 /// What the curves are, in the order of the path; files of other names come last.
-const KNOWN: [(&str, &str); 10] = [
+const KNOWN: [(&str, &str); 13] = [
+    ("echo", "#bbbbbb"),
     ("floor", "#888888"),
+    ("rival", "#17a05d"),
+    ("rival-spin", "#0b5c35"),
     ("wire_to_wire", "#000000"),
     ("tick_to_order", "#d62728"),
     ("frame", "#1f77b4"),
@@ -137,7 +140,8 @@ fn write_svg(svg: &mut String, title: &str, curves: &[Curve]) -> std::fmt::Resul
     )?;
     for (idx, curve) in curves.iter().enumerate() {
         let color = KNOWN.iter().find(|(name, _)| *name == curve.name).map_or("#bcbd22", |(_, color)| color);
-        let is_total = matches!(curve.name.as_str(), "floor" | "wire_to_wire" | "tick_to_order");
+        let is_total =
+            matches!(curve.name.as_str(), "echo" | "floor" | "rival" | "rival-spin" | "wire_to_wire" | "tick_to_order");
         let stroke = if is_total { 2.5 } else { 1.2 };
         let points: Vec<String> =
             curve.points.iter().map(|(q, us)| format!("{:.1},{:.1}", axes.x(*q), axes.y(*us))).collect();
@@ -183,17 +187,36 @@ fn run(dir: &Path, out: PathBuf) -> Result<(), String> {
     Ok(())
 }
 
+/// Draws a report: its own curves if it has some, and those of its folders.
+fn run_all(dir: &Path) -> Result<(), String> {
+    let named = |error| format!("{}: {error}", dir.display());
+    let mut dirs = vec![dir.to_owned()];
+    for entry in fs::read_dir(dir).map_err(named)? {
+        let path = entry.map_err(named)?.path();
+        if path.is_dir() {
+            dirs.push(path);
+        }
+    }
+    dirs[1..].sort();
+    let has_curves = |dir: &&PathBuf| load(dir).is_ok_and(|curves| !curves.is_empty());
+    let found: Vec<&PathBuf> = dirs.iter().filter(has_curves).collect();
+    if found.is_empty() {
+        return Err(format!("{}: neither it nor a folder in it holds a .hgrm file with samples", dir.display()));
+    }
+    found.into_iter().try_for_each(|dir| run(dir, dir.join("percentiles.svg")))
+}
+
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
-    let (dir, out) = match words.as_slice() {
-        [dir] if !dir.starts_with('-') => (PathBuf::from(dir), Path::new(dir).join("percentiles.svg")),
-        [dir, out] if !dir.starts_with('-') => (PathBuf::from(dir), PathBuf::from(out)),
+    let outcome = match words.as_slice() {
+        [dir] if !dir.starts_with('-') => run_all(Path::new(dir)),
+        [dir, out] if !dir.starts_with('-') => run(Path::new(dir), PathBuf::from(out)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match run(&dir, out) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -218,6 +241,24 @@ mod tests {
         assert_eq!(curve.points, [(0.0, 1.0), (0.9, 10.0), (1.0, 100.0)]);
         assert_eq!(curve.samples, 100);
         assert!(parse("empty", "Value Percentile\n").is_none());
+    }
+
+    #[test]
+    fn every_folder_with_curves_gets_a_picture() {
+        let dir = env::temp_dir().join(format!("tercel-report-plot-{}", std::process::id()));
+        for name in ["a", "b", "nothing"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        assert!(run_all(&dir).is_err());
+        for name in ["a", "b"] {
+            fs::write(dir.join(name).join("floor.hgrm"), FILE).unwrap();
+        }
+        run_all(&dir).unwrap();
+        for (name, is_drawn) in [("a", true), ("b", true), ("nothing", false)] {
+            assert_eq!(dir.join(name).join("percentiles.svg").exists(), is_drawn, "{name}");
+        }
+        assert!(!dir.join("percentiles.svg").exists());
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Holds nothing: its benches (`cargo bench -p bench-parts`) are what it is for.

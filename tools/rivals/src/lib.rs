@@ -1,1 +1,0 @@
-//! Holds nothing: its benches (`cargo bench -p rivals`) are what it is for.
