@@ -21,6 +21,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod general;
+mod heads;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 mod scan;

@@ -201,9 +201,20 @@ fn take_by_two(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) 
     let mut pos = start;
     loop {
         let rest = bytes.get(pos..).unwrap_or(&[]);
-        let inside = _bzhi_u64(!0, rest.len().min(WINDOW) as u32);
-        // SAFETY: characters beyond the end are masked off: not read, and zero in the register.
-        let text = unsafe { _mm512_maskz_loadu_epi8(inside, rest.as_ptr().cast()) };
+        let text = match rest.first_chunk::<WINDOW>() {
+            // SAFETY: 64 bytes are read from an array of 64.
+            Some(window) => unsafe { _mm512_loadu_si512(window.as_ptr().cast()) },
+            None => {
+                let inside = _bzhi_u64(!0, rest.len() as u32);
+                // SAFETY: characters beyond the end are masked off: not read, and zero in the register.
+                unsafe { _mm512_maskz_loadu_epi8(inside, rest.as_ptr().cast()) }
+            }
+        };
+        // Where the rows end is what the next window waits for, so it is found by the shortest way.
+        let closes = _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8(b']' as i8));
+        let (end_of_one, end_of_two) = (closes.trailing_zeros() + 2, _blsr_u64(closes).trailing_zeros() + 2);
+        // A row's comma may be a bracket instead: then it is the last.
+        let is_closed = |end: u32| _bextr_u64(closes, end.wrapping_sub(1), 1) == 1;
         let values = _mm512_sub_epi8(text, _mm512_set1_epi8(b'0' as i8));
         let digits = _mm512_cmple_epu8_mask(values, _mm512_set1_epi8(9));
         let dots = _mm512_cmpeq_epi8_mask(text, _mm512_set1_epi8(b'.' as i8));
@@ -211,18 +222,17 @@ fn take_by_two(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) 
         let numeric = digits | dots;
         let others = _mm512_maskz_compress_epi8(!numeric, text);
         let agree = (_mm512_cmpeq_epi8_mask(others, structure) as u32).trailing_ones();
-        // A row's comma may be a bracket instead: then it is the last.
-        let is_close = _mm512_cmpeq_epi8_mask(others, _mm512_set1_epi8(b']' as i8)) as u32;
-        let has_two = agree >= TWO_ROWS - 1 && (agree >= TWO_ROWS || is_close & 1 << (TWO_ROWS - 1) != 0);
+        let has_two = agree >= TWO_ROWS || (agree == TWO_ROWS - 1 && is_closed(end_of_two));
         let is_last = if has_two {
             agree < TWO_ROWS
         } else if agree >= ONE_ROW {
             false
-        } else if agree == ONE_ROW - 1 && is_close & 1 << (ONE_ROW - 1) != 0 {
+        } else if agree == ONE_ROW - 1 && is_closed(end_of_one) {
             true
         } else {
             return (pos, Rest::Unusual);
         };
+        let end = if has_two { end_of_two } else { end_of_one };
 
         // Opening and closing quotes follow each other, or the characters that are not numeric would not agree.
         let ends = quotes | dots;
@@ -232,8 +242,7 @@ fn take_by_two(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) 
         let after = _blsr_u64(after);
         let qty_start = after.trailing_zeros() + 1;
         let after = _blsr_u64(after);
-        let mut end = after.trailing_zeros();
-        let qty_0 = number(ends, qty_start, end);
+        let qty_0 = number(ends, qty_start, after.trailing_zeros());
         let mut fill = u64::from(px_0.filled()) | u64::from(qty_0.filled()) << 16;
         let mut longest = px_0.len | qty_0.len;
         if has_two {
@@ -244,12 +253,10 @@ fn take_by_two(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) 
             let after = _blsr_u64(after);
             let qty_start = after.trailing_zeros() + 1;
             let after = _blsr_u64(after);
-            end = after.trailing_zeros();
-            let qty_1 = number(ends, qty_start, end);
+            let qty_1 = number(ends, qty_start, after.trailing_zeros());
             fill |= u64::from(px_1.filled()) << 32 | u64::from(qty_1.filled()) << 48;
             longest |= px_1.len | qty_1.len;
         }
-        let end = end + 3;
         // As many digits as the lanes take: no number has a second dot, is longer than a lane holds, or is empty. As many runs
         // of numeric characters as numbers: none lies outside the quotes.
         let runs = _bzhi_u64(numeric & !(numeric << 1), end).count_ones();

@@ -77,6 +77,38 @@ impl<'a, L: Lanes> Scanner<'a, L> {
         Self { bytes, pos: 0, lanes }
     }
 
+    /// A scanner at `pos`.
+    #[inline(always)]
+    pub(super) fn at_pos(lanes: L, bytes: &'a [u8], pos: usize) -> Self {
+        Self { bytes, pos, lanes }
+    }
+
+    /// Passes exactly `text`; `None` if it is not what comes next.
+    #[inline(always)]
+    pub(super) fn pass<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
+        if self.bytes.get(self.pos..)?.first_chunk::<N>()? != text {
+            return None;
+        }
+        self.pos += N;
+        Some(())
+    }
+
+    /// As `pass`, for a text of any length.
+    #[inline(always)]
+    pub(super) fn pass_slice(&mut self, text: &[u8]) -> Option<()> {
+        if self.bytes.get(self.pos..)?.get(..text.len())? != text {
+            return None;
+        }
+        self.pos += text.len();
+        Some(())
+    }
+
+    /// Whether all was read.
+    #[inline(always)]
+    pub(super) fn is_at_end(&self) -> bool {
+        self.pos == self.bytes.len()
+    }
+
     #[inline(always)]
     fn word_at(&self, pos: usize) -> Option<u64> {
         self.bytes.get(pos..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))

@@ -3,6 +3,7 @@
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
 use crate::venue::fuzz::Verdict;
 use crate::venue::general::General;
+use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
 use crate::venue::simd::{Job, Lanes, Simd};
 use crate::venue::source::{Grid, LevelBuf, Seen, Source, Span, parse_money, parse_rate};
@@ -85,6 +86,7 @@ pub(crate) struct MarkMessage {
 #[doc(hidden)]
 pub struct Decoder {
     simd: Simd,
+    heads: Heads<Head>,
     dialect: Dialect,
     general: General,
     pub(crate) levels: LevelBuf,
@@ -99,7 +101,7 @@ struct Dialect {
 impl Decoder {
     pub(crate) fn new(table: &InstrumentTable, venue: VenueId) -> Self {
         let dialect = Dialect { symbols: Symbols::new(table, venue), is_spot: venue == VenueId::BINANCE_SPOT };
-        Self { simd: Simd::detect(), dialect, general: General::new(), levels: LevelBuf::new() }
+        Self { simd: Simd::detect(), heads: Heads::new(), dialect, general: General::new(), levels: LevelBuf::new() }
     }
 
     pub(crate) fn symbols(&self) -> &Symbols {
@@ -114,7 +116,7 @@ impl Decoder {
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
         self.levels.clear();
-        self.simd.run(Quick { frame, dialect: &self.dialect, owner, levels: &mut self.levels })
+        self.simd.run(Quick { frame, heads: &mut self.heads, dialect: &self.dialect, owner, levels: &mut self.levels })
     }
 
     /// What one message holds of levels, for measurements.
@@ -150,6 +152,7 @@ impl Decoder {
 /// One message for the scanner.
 struct Quick<'d, 'f> {
     frame: &'f [u8],
+    heads: &'d mut Heads<Head>,
     dialect: &'d Dialect,
     owner: Option<InstrumentId>,
     levels: &'d mut LevelBuf,
@@ -160,8 +163,101 @@ impl Job for Quick<'_, '_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Self::Out {
-        self.dialect.message(Scanner::with(lanes, self.frame), self.owner, self.levels)
+        let Self { frame, heads, dialect, owner, levels } = self;
+        if let Some(message) = usual(lanes, frame, heads, dialect, levels) {
+            return Ok(message);
+        }
+        let found = dialect.message(Scanner::with(lanes, frame), owner, levels);
+        match &found {
+            Ok(Message::Depth(depth)) if !depth.is_partial && !dialect.is_spot => {
+                learn(frame, heads, dialect, Head { instrument: depth.instrument, is_depth: true });
+            }
+            Ok(Message::Top(top)) => {
+                learn(frame, heads, dialect, Head { instrument: top.instrument, is_depth: false });
+            }
+            _ => {}
+        }
+        found
     }
+}
+
+/// What the beginning of an event tells.
+#[derive(Clone, Copy)]
+struct Head {
+    instrument: InstrumentId,
+    /// A depth event of a futures' diff stream, or else a best bid and offer.
+    is_depth: bool,
+}
+
+/// Reads an event written as they all are: wrapped, keys in the usual order, no white space, a beginning that was seen
+/// before. `None` if it is not that, or if anything is wrong with it.
+#[inline(always)]
+fn usual<L: Lanes>(
+    lanes: L,
+    frame: &[u8],
+    heads: &Heads<Head>,
+    dialect: &Dialect,
+    levels: &mut LevelBuf,
+) -> Option<Message> {
+    let (Head { instrument, is_depth }, second, start) = heads.find(frame)?;
+    let grids = dialect.symbols.grids(instrument)?;
+    levels.clear();
+    let mut scanner = Scanner::at_pos(lanes, frame, start);
+    let message = if is_depth {
+        scanner.uint().ok()?;
+        scanner.pass(b",\"T\":")?;
+        let venue_ts = moment(scanner.uint().ok()?);
+        scanner.pass_slice(second)?;
+        let first_id = scanner.uint().ok()?;
+        scanner.pass(b",\"u\":")?;
+        let last_id = scanner.uint().ok()?;
+        scanner.pass(b",\"pu\":")?;
+        let prev_id = Some(scanner.uint().ok()?);
+        scanner.pass(b",\"b\":")?;
+        let bids = scanner.levels(&grids.px, &grids.qty, levels).ok()?;
+        scanner.pass(b",\"a\":")?;
+        let asks = scanner.levels(&grids.px, &grids.qty, levels).ok()?;
+        if first_id > last_id {
+            return None;
+        }
+        let is_partial = false;
+        Message::Depth(DepthMessage { instrument, is_partial, venue_ts, first_id, last_id, prev_id, bids, asks })
+    } else {
+        let update_id = scanner.uint().ok()?;
+        scanner.pass_slice(second)?;
+        let bid_px = scanner.decimal(&grids.px).ok()?;
+        scanner.pass(b",\"B\":")?;
+        let bid_qty = scanner.decimal(&grids.qty).ok()?;
+        scanner.pass(b",\"a\":")?;
+        let ask_px = scanner.decimal(&grids.px).ok()?;
+        scanner.pass(b",\"A\":")?;
+        let ask_qty = scanner.decimal(&grids.qty).ok()?;
+        scanner.pass(b",\"T\":")?;
+        let venue_ts = moment(scanner.uint().ok()?);
+        scanner.pass(b",\"E\":")?;
+        scanner.uint().ok()?;
+        let bid = Level { px: Ticks::new(bid_px), qty: Lots::new(bid_qty) };
+        let ask = Level { px: Ticks::new(ask_px), qty: Lots::new(ask_qty) };
+        Message::Top(TopMessage { instrument, venue_ts, update_id, bid, ask })
+    };
+    scanner.pass(b"}}")?;
+    scanner.is_at_end().then_some(message)
+}
+
+/// Remembers how an event began.
+#[cold]
+fn learn(frame: &[u8], heads: &mut Heads<Head>, dialect: &Dialect, head: Head) {
+    const START: &[u8] = b"{\"stream\":\"";
+    let Some(stream) = frame.strip_prefix(START).and_then(|rest| rest.split(|&byte| byte == b'"').next()) else {
+        return;
+    };
+    let Some(symbol) = dialect.symbols.name(head.instrument) else { return };
+    let (first, third): (&[u8], &[u8]) = if head.is_depth {
+        (b"\",\"data\":{\"e\":\"depthUpdate\",\"E\":", b"\",\"U\":")
+    } else {
+        (b"\",\"data\":{\"e\":\"bookTicker\",\"u\":", b"\",\"b\":")
+    };
+    heads.learn(frame, &[START, stream, first], &[b",\"s\":\"", symbol, third], head);
 }
 
 /// Both sources side by side, for the differential tests.

@@ -3,6 +3,7 @@
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
 use crate::venue::fuzz::Verdict;
 use crate::venue::general::General;
+use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
 use crate::venue::simd::{Job, Lanes, Simd};
 use crate::venue::source::{Grid, LevelBuf, Seen, Source, Span, parse_money, parse_rate, parse_uint};
@@ -74,6 +75,7 @@ pub(crate) struct TickerMessage {
 #[doc(hidden)]
 pub struct Decoder {
     simd: Simd,
+    heads: Heads<BookHead>,
     symbols: Symbols,
     general: General,
     pub(crate) parts: Parts,
@@ -89,6 +91,7 @@ impl Decoder {
     pub(crate) fn new(table: &InstrumentTable) -> Self {
         Self {
             simd: Simd::detect(),
+            heads: Heads::new(),
             symbols: Symbols::new(table, VenueId::BYBIT),
             general: General::new(),
             parts: Parts { levels: LevelBuf::new(), trades: Vec::with_capacity(TRADES_MAX) },
@@ -105,7 +108,7 @@ impl Decoder {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
-        self.simd.run(Quick { frame, symbols: &self.symbols, parts: &mut self.parts })
+        self.simd.run(Quick { frame, heads: &mut self.heads, symbols: &self.symbols, parts: &mut self.parts })
     }
 
     /// What one message holds of levels, for measurements.
@@ -134,6 +137,7 @@ impl Decoder {
 /// One message for the scanner.
 struct Quick<'d, 'f> {
     frame: &'f [u8],
+    heads: &'d mut Heads<BookHead>,
     symbols: &'d Symbols,
     parts: &'d mut Parts,
 }
@@ -143,8 +147,69 @@ impl Job for Quick<'_, '_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Self::Out {
-        message(Scanner::with(lanes, self.frame), self.symbols, self.parts)
+        let Self { frame, heads, symbols, parts } = self;
+        if let Some(book) = usual_book(lanes, frame, heads, symbols, parts) {
+            return Ok(Message::Book(book));
+        }
+        let found = message(Scanner::with(lanes, frame), symbols, parts);
+        if let Ok(Message::Book(book)) = &found {
+            learn(frame, heads, symbols, book);
+        }
+        found
     }
+}
+
+/// What the beginning of an order book message tells.
+#[derive(Clone, Copy)]
+struct BookHead {
+    instrument: InstrumentId,
+    depth: u16,
+    is_snapshot: bool,
+}
+
+/// Reads an order book message written as they all are: keys in the usual order, no white space, a beginning that was
+/// seen before. `None` if it is not that, or if anything is wrong with it.
+#[inline(always)]
+fn usual_book<L: Lanes>(
+    lanes: L,
+    frame: &[u8],
+    heads: &Heads<BookHead>,
+    symbols: &Symbols,
+    parts: &mut Parts,
+) -> Option<BookMessage> {
+    let (BookHead { instrument, depth, is_snapshot }, second, start) = heads.find(frame)?;
+    let grids = symbols.grids(instrument)?;
+    parts.levels.clear();
+    parts.trades.clear();
+    let mut scanner = Scanner::at_pos(lanes, frame, start);
+    scanner.uint().ok()?;
+    scanner.pass_slice(second)?;
+    let bids = scanner.levels(&grids.px, &grids.qty, &mut parts.levels).ok()?;
+    scanner.pass(b",\"a\":")?;
+    let asks = scanner.levels(&grids.px, &grids.qty, &mut parts.levels).ok()?;
+    scanner.pass(b",\"u\":")?;
+    let update_id = scanner.uint().ok()?;
+    scanner.pass(b",\"seq\":")?;
+    let cross_seq = scanner.uint().ok()?;
+    scanner.pass(b"},\"cts\":")?;
+    let venue_ts = Nanos::from_millis(scanner.uint().ok()?);
+    scanner.pass(b"}")?;
+    scanner.is_at_end().then_some(())?;
+    Some(BookMessage { instrument, depth, is_snapshot, venue_ts, update_id, cross_seq, bids, asks })
+}
+
+/// Remembers how an order book message began.
+#[cold]
+fn learn(frame: &[u8], heads: &mut Heads<BookHead>, symbols: &Symbols, book: &BookMessage) {
+    const START: &[u8] = b"{\"topic\":\"";
+    let Some(topic) = frame.strip_prefix(START).and_then(|rest| rest.split(|&byte| byte == b'"').next()) else {
+        return;
+    };
+    let Some(symbol) = symbols.name(book.instrument) else { return };
+    let kind: &[u8] = if book.is_snapshot { b"snapshot" } else { b"delta" };
+    let what = BookHead { instrument: book.instrument, depth: book.depth, is_snapshot: book.is_snapshot };
+    let first = [START, topic, b"\",\"type\":\"", kind, b"\",\"ts\":"];
+    heads.learn(frame, &first, &[b",\"data\":{\"s\":\"", symbol, b"\",\"b\":"], what);
 }
 
 /// Both sources side by side, for the differential tests.
