@@ -18,16 +18,16 @@ use std::arch::x86_64::{
 };
 
 use super::WireError;
-use super::scan::{Column, Scanner};
-use super::source::{Grid, Rows, Span};
+use super::scan::{Column, Scanner, Written};
+use super::simd::Lanes;
+use super::source::Grid;
 
 /// Proof that the processor has SSSE3 and SSE4.1.
-#[derive(Clone, Copy)]
-pub(super) struct Sse(());
+#[derive(Clone, Copy, Debug)]
+pub struct Sse(());
 
 impl Sse {
-    /// Asks the processor; the answer is remembered by the standard library.
-    #[inline(always)]
+    /// Asks the processor.
     pub(super) fn detect() -> Option<Self> {
         let has_both = is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1");
         has_both.then_some(Self(()))
@@ -102,27 +102,53 @@ impl Layout {
     }
 }
 
-/// Reads `[[price, quantity], …]` in a function compiled for SSE4.1, so that the conversion is part of its loop.
+/// Both columns of a list of levels.
 #[inline(always)]
-pub(super) fn levels(
-    _has: Sse,
-    scanner: &mut Scanner<'_>,
-    grids: (&Grid, &Grid),
-    out: &mut Rows,
-    columns: (impl Column, impl Column),
-) -> Result<Span, WireError> {
-    // SAFETY: an `Sse` is made by `detect` alone, and only if the processor has both features.
-    unsafe { levels_inner(scanner, grids, out, columns) }
+pub(super) fn pair<'w>(has: Sse, px: &'w mut Written, qty: &'w mut Written) -> (SseColumn<'w>, SseColumn<'w>) {
+    (SseColumn { has, written: px }, SseColumn { has, written: qty })
 }
 
-#[target_feature(enable = "ssse3,sse4.1")]
-fn levels_inner(
-    scanner: &mut Scanner<'_>,
-    grids: (&Grid, &Grid),
-    out: &mut Rows,
-    columns: (impl Column, impl Column),
-) -> Result<Span, WireError> {
-    scanner.levels_by(grids, out, columns)
+/// Sixteen characters at a time.
+pub(super) struct SseColumn<'w> {
+    has: Sse,
+    written: &'w mut Written,
+}
+
+impl Column for SseColumn<'_> {
+    #[inline(always)]
+    fn read(&mut self, scanner: &mut Scanner<'_, impl Lanes>, grid: &Grid) -> Result<i64, WireError> {
+        if let Some(window) = scanner.bytes.get(scanner.pos..).and_then(|rest| rest.first_chunk())
+            && let Some(units) = self.written.layout.convert(self.has, window)
+            && grid.units == 1
+        {
+            scanner.pos += self.written.layout.len();
+            return Ok(units as i64);
+        }
+        let (count, pos) = self.read_another(*scanner, grid)?;
+        scanner.pos = pos;
+        Ok(count)
+    }
+}
+
+impl SseColumn<'_> {
+    /// A number that is written otherwise than the one before.
+    #[inline(never)]
+    fn read_another<L: Lanes>(&mut self, mut scanner: Scanner<'_, L>, grid: &Grid) -> Result<(i64, usize), WireError> {
+        let written = &mut *self.written;
+        if let Some(window) = scanner.bytes.get(scanner.pos..).and_then(|rest| rest.first_chunk()) {
+            std::mem::swap(&mut written.layout, &mut written.other);
+            if let Some(units) = written.layout.convert(self.has, window)
+                && grid.units == 1
+            {
+                return Ok((units as i64, scanner.pos + written.layout.len()));
+            }
+            if let Some(layout) = Layout::of(window, grid) {
+                written.layout = layout;
+            }
+        }
+        let count = scanner.decimal_to_quote(grid, &mut written.shape)?;
+        Ok((count, scanner.pos))
+    }
 }
 
 #[target_feature(enable = "ssse3,sse4.1")]

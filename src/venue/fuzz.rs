@@ -1,10 +1,10 @@
 //! Fuzz bodies: plain functions, run by an ordinary test over the corpus as well.
 //!
-//! Each feeds one message to both sources of a dialect. Neither may panic, and where both accept the message they must
+//! Each feeds one message to both sources of a dialect, the scanner in each way that the processor can. Neither may panic, and where both accept the message they must
 //! say the same. The scanner may accept what the general parser refuses only in values that nobody reads.
 
-use super::{Arrival, FeedConfig, binance, bybit};
-use crate::types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Product, Step, Symbol, VenueId};
+use super::{Arrival, FeedConfig, Simd, binance, bybit};
+use crate::types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Product, Step, Symbol, VenueId};
 
 /// The instruments that the corpus speaks of.
 pub fn table(venue: VenueId) -> InstrumentTable {
@@ -58,6 +58,38 @@ impl Pair {
         match self {
             Self::Bybit(pair) => pair.compare(frame),
             Self::Binance(pair) => pair.compare(frame, owner),
+        }
+    }
+}
+
+/// The scanner of one dialect alone, in one way: for measurements.
+pub enum Quick {
+    /// Bybit's public messages.
+    Bybit(Box<bybit::Decoder>),
+    /// Binance's market messages.
+    Binance(Box<binance::Decoder>),
+}
+
+impl Quick {
+    /// Makes the decoder for the instruments of `venue`.
+    pub fn new(venue: VenueId, table: &InstrumentTable, simd: Simd) -> Self {
+        if venue == VenueId::BYBIT {
+            let mut decoder = bybit::Decoder::new(table);
+            decoder.set_simd(simd);
+            Self::Bybit(Box::new(decoder))
+        } else {
+            let mut decoder = binance::Decoder::new(table, venue);
+            decoder.set_simd(simd);
+            Self::Binance(Box::new(decoder))
+        }
+    }
+
+    /// Decodes `frame` and returns the bids and the asks that it holds, if any; `None` if the scanner refuses it.
+    #[inline]
+    pub fn levels(&mut self, frame: &[u8]) -> Option<(&[Level], &[Level])> {
+        match self {
+            Self::Bybit(decoder) => decoder.read_levels(frame),
+            Self::Binance(decoder) => decoder.read_levels(frame),
         }
     }
 }

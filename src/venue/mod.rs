@@ -21,14 +21,19 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod general;
+mod heads;
+#[cfg(target_arch = "x86_64")]
+mod rows;
 mod scan;
 #[cfg(test)]
 mod sequence_tests;
+mod simd;
 mod source;
 mod symbols;
 
 pub use count::{FeedCounters, FrameKind, Ignored};
 pub use error::WireError;
+pub use simd::Simd;
 
 use crate::types::{Event, InstrumentId, InstrumentTable, Nanos, VenueId};
 

@@ -8,7 +8,8 @@
 
 use super::WireError;
 #[cfg(target_arch = "x86_64")]
-use super::column::{self, Layout, Sse};
+use super::column::Layout;
+use super::simd::{Lanes, Plain};
 use super::source::{COUNT_MAX, Grid, LevelBuf, Members, Rows, Source, Span};
 use crate::types::{DecimalError, Step};
 
@@ -17,9 +18,10 @@ const DEPTH_MAX: u32 = 16;
 
 /// A place in a message.
 #[derive(Clone, Copy)]
-pub(crate) struct Scanner<'a> {
-    bytes: &'a [u8],
-    pos: usize,
+pub(crate) struct Scanner<'a, L = Plain> {
+    pub(super) bytes: &'a [u8],
+    pub(super) pos: usize,
+    lanes: L,
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -64,7 +66,47 @@ const POW10: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_0
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, pos: 0 }
+        Self::with(Plain, bytes)
+    }
+}
+
+impl<'a, L: Lanes> Scanner<'a, L> {
+    /// A scanner that reads levels by `lanes`.
+    #[inline(always)]
+    pub(super) fn with(lanes: L, bytes: &'a [u8]) -> Self {
+        Self { bytes, pos: 0, lanes }
+    }
+
+    /// A scanner at `pos`.
+    #[inline(always)]
+    pub(super) fn at_pos(lanes: L, bytes: &'a [u8], pos: usize) -> Self {
+        Self { bytes, pos, lanes }
+    }
+
+    /// Passes exactly `text`; `None` if it is not what comes next.
+    #[inline(always)]
+    pub(super) fn pass<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
+        if self.bytes.get(self.pos..)?.first_chunk::<N>()? != text {
+            return None;
+        }
+        self.pos += N;
+        Some(())
+    }
+
+    /// As `pass`, for a text of any length.
+    #[inline(always)]
+    pub(super) fn pass_slice(&mut self, text: &[u8]) -> Option<()> {
+        if self.bytes.get(self.pos..)?.get(..text.len())? != text {
+            return None;
+        }
+        self.pos += text.len();
+        Some(())
+    }
+
+    /// Whether all was read.
+    #[inline(always)]
+    pub(super) fn is_at_end(&self) -> bool {
+        self.pos == self.bytes.len()
     }
 
     #[inline(always)]
@@ -303,7 +345,7 @@ impl<'a> Scanner<'a> {
     /// guess that holds costs two compared bytes; more important, the processor then need not wait for the search to
     /// know where the next number begins.
     #[inline(always)]
-    fn decimal_to_quote(&mut self, grid: &Grid, shape: &mut Shape) -> Result<i64, WireError> {
+    pub(super) fn decimal_to_quote(&mut self, grid: &Grid, shape: &mut Shape) -> Result<i64, WireError> {
         match self.usual_decimal(grid, shape) {
             Some(count) => Ok(count),
             None => {
@@ -384,7 +426,7 @@ const _: () = assert!(COUNT_MAX >= 10_000_000_000_000_000, "the quick conversion
 
 /// Where dot and quote of a decimal are, and what follows from that for its conversion under one [`Grid`].
 #[derive(Clone, Copy)]
-struct Shape {
+pub(super) struct Shape {
     quote: usize,
     /// Equal to `quote` if there is no dot.
     dot: usize,
@@ -441,7 +483,7 @@ fn find_quote_and_dot(window: &[u8; 16]) -> (usize, usize) {
     (find(b'"'), find(b'.'))
 }
 
-impl<'a> Source<'a> for Scanner<'a> {
+impl<'a, L: Lanes> Source<'a> for Scanner<'a, L> {
     #[inline(always)]
     fn object(&mut self) -> Result<Members, WireError> {
         self.expect(b'{')?;
@@ -569,28 +611,21 @@ impl<'a> Source<'a> for Scanner<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn levels(&mut self, px: &Grid, qty: &Grid, out: &mut LevelBuf) -> Result<Span, WireError> {
-        let LevelBuf { rows, px_written, qty_written } = out;
-        let (px_column, qty_column) = (px_written.of(px), qty_written.of(qty));
-        #[cfg(target_arch = "x86_64")]
-        if let Some(has) = Sse::detect() {
-            let columns = (SseColumn { has, written: px_column }, SseColumn { has, written: qty_column });
-            return column::levels(has, self, (px, qty), rows, columns);
-        }
-        self.levels_by((px, qty), rows, (PlainColumn(px_column), PlainColumn(qty_column)))
+        self.lanes.levels(self, (px, qty), out)
     }
 }
 
 /// How the numbers of one column were written lately. It outlives the message: the next one is much like it.
 #[derive(Clone, Copy)]
-struct Written {
-    shape: Shape,
+pub(super) struct Written {
+    pub(super) shape: Shape,
     #[cfg(target_arch = "x86_64")]
-    layout: Layout,
+    pub(super) layout: Layout,
     /// The layout before: columns mostly change between two.
     #[cfg(target_arch = "x86_64")]
-    other: Layout,
+    pub(super) other: Layout,
 }
 
 /// One [`Written`] for each number of decimals that a step may have: a layout made for one would yield wrong counts under
@@ -613,7 +648,7 @@ impl WrittenByStep {
     }
 
     #[inline(always)]
-    fn of(&mut self, grid: &Grid) -> &mut Written {
+    pub(super) fn of(&mut self, grid: &Grid) -> &mut Written {
         // A step has at most `DECIMALS_MAX` decimals, so the remainder is the number itself.
         &mut self.0[grid.decimals % DECIMALS_COUNT]
     }
@@ -622,66 +657,45 @@ impl WrittenByStep {
 /// Reads the numbers of one column.
 pub(super) trait Column {
     /// The count of steps of the decimal that starts here and ends at a quote, which is passed.
-    fn read(&mut self, scanner: &mut Scanner<'_>, grid: &Grid) -> Result<i64, WireError>;
+    fn read(&mut self, scanner: &mut Scanner<'_, impl Lanes>, grid: &Grid) -> Result<i64, WireError>;
 }
 
 /// Eight digits at a time, on any processor.
-struct PlainColumn<'w>(&'w mut Written);
+pub(super) struct PlainColumn<'w>(pub(super) &'w mut Written);
 
 impl Column for PlainColumn<'_> {
     #[inline(always)]
-    fn read(&mut self, scanner: &mut Scanner<'_>, grid: &Grid) -> Result<i64, WireError> {
+    fn read(&mut self, scanner: &mut Scanner<'_, impl Lanes>, grid: &Grid) -> Result<i64, WireError> {
         scanner.decimal_to_quote(grid, &mut self.0.shape)
     }
 }
 
-/// Sixteen characters at a time.
-#[cfg(target_arch = "x86_64")]
-struct SseColumn<'w> {
-    has: Sse,
-    written: &'w mut Written,
+/// What is left of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing: the closing bracket was passed.
+    Nothing,
+    /// A row that the taker does not take, at the position given with it.
+    Unusual,
 }
 
-#[cfg(target_arch = "x86_64")]
-impl Column for SseColumn<'_> {
+/// Takes rows of the usual form, several at a time.
+pub(super) trait RowTaker {
+    /// Takes what it can from `pos` on, where a row begins, and returns where it stopped and why.
+    fn take(&mut self, bytes: &[u8], pos: usize, out: &mut Rows) -> (usize, Rest);
+}
+
+/// Takes none.
+pub(super) struct Never;
+
+impl RowTaker for Never {
     #[inline(always)]
-    fn read(&mut self, scanner: &mut Scanner<'_>, grid: &Grid) -> Result<i64, WireError> {
-        if let Some(window) = scanner.bytes.get(scanner.pos..).and_then(|rest| rest.first_chunk())
-            && let Some(units) = self.written.layout.convert(self.has, window)
-            && grid.units == 1
-        {
-            scanner.pos += self.written.layout.len();
-            return Ok(units as i64);
-        }
-        let (count, pos) = self.read_another(*scanner, grid)?;
-        scanner.pos = pos;
-        Ok(count)
+    fn take(&mut self, _: &[u8], pos: usize, _: &mut Rows) -> (usize, Rest) {
+        (pos, Rest::Unusual)
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-impl SseColumn<'_> {
-    /// A number that is written otherwise than the one before.
-    #[inline(never)]
-    fn read_another(&mut self, mut scanner: Scanner<'_>, grid: &Grid) -> Result<(i64, usize), WireError> {
-        let written = &mut *self.written;
-        if let Some(window) = scanner.bytes.get(scanner.pos..).and_then(|rest| rest.first_chunk()) {
-            std::mem::swap(&mut written.layout, &mut written.other);
-            if let Some(units) = written.layout.convert(self.has, window)
-                && grid.units == 1
-            {
-                return Ok((units as i64, scanner.pos + written.layout.len()));
-            }
-            if let Some(layout) = Layout::of(window, grid) {
-                written.layout = layout;
-            }
-        }
-        let count = scanner.decimal_to_quote(grid, &mut written.shape)?;
-        Ok((count, scanner.pos))
-    }
-}
-
-impl Scanner<'_> {
+impl<L: Lanes> Scanner<'_, L> {
     /// The dense form `[["p","q"],["p","q"]]` is taken without looking for white space; where there is some, it is passed.
     #[inline(always)]
     pub(super) fn levels_by(
@@ -689,6 +703,7 @@ impl Scanner<'_> {
         (px, qty): (&Grid, &Grid),
         out: &mut Rows,
         (mut px_column, mut qty_column): (impl Column, impl Column),
+        mut taker: impl RowTaker,
     ) -> Result<Span, WireError> {
         let start = out.len;
         let mut cursor = *self;
@@ -699,6 +714,12 @@ impl Scanner<'_> {
             return Ok(Span { start, end: start });
         }
         loop {
+            let (pos, rest) = taker.take(cursor.bytes, cursor.pos, out);
+            cursor.pos = pos;
+            if rest == Rest::Nothing {
+                *self = cursor;
+                return Ok(Span { start, end: out.len });
+            }
             cursor.take(b"[\"")?;
             let level_px = px_column.read(&mut cursor, px)?;
             cursor.take(b",\"")?;
@@ -749,6 +770,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::venue::simd::{Job, Simd};
 
     fn decimal(text: &str, step: &str) -> Result<i64, WireError> {
         let grid = Grid::new(Step::from_text(step.as_bytes()).unwrap());
@@ -809,6 +831,89 @@ mod tests {
         }
     }
 
+    struct ReadLevels<'a> {
+        text: &'a [u8],
+        grids: (&'a Grid, &'a Grid),
+        out: &'a mut LevelBuf,
+    }
+
+    impl Job for ReadLevels<'_> {
+        type Out = Result<Span, WireError>;
+
+        fn run<L: Lanes>(self, lanes: L) -> Self::Out {
+            Scanner::with(lanes, self.text).levels(self.grids.0, self.grids.1, self.out)
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_row_is_refused_by_every_way() {
+        let px = Grid::new(Step::from_text(b"0.10").unwrap());
+        let qty = Grid::new(Step::from_text(b"0.001").unwrap());
+        let good = r#"["61659.70","0.004"]"#;
+        for bad in [
+            r#"[.5"","2"]"#,
+            r#"5["","2"]"#,
+            r#"[5"1.0","2"]"#,
+            r#"["1.0"5,"2"]"#,
+            r#"["1.0",5"2"]"#,
+            r#"["1.0","2"5]"#,
+            r#"["1.0","2"]5"#,
+            r#"["1.0"55,"2.1"]"#,
+            r#"["1.0","2.1.2"]"#,
+            r#"["1..0","2"]"#,
+            r#"["",""]"#,
+            r#"["1.0",""]"#,
+            r#"["1.0","."]"#,
+            r#"["0.0","2"]"#,
+            r#"["1.05","2"]"#,
+            r#"["1.0","0.0001"]"#,
+            r#"["1.0","-2"]"#,
+            r#"["1.0","2e1"]"#,
+            r#"["1.0","/"]"#,
+            r#"["1.0",2]"#,
+            r#"["1.0"]"#,
+            r#"["1.0","2","3"]"#,
+            r#"["1.0" "2"]"#,
+            r#"["1.0","99999999999999999999"]"#,
+            r#"['1.0',"2"]"#,
+            "[\"1.0\",\"2\0\"]",
+            r#"["1.0","2"],"#,
+        ] {
+            for (before, after) in (0..5).flat_map(|before| (0..4).map(move |after| (before, after))) {
+                let mut rows = vec![good; before];
+                rows.push(bad);
+                rows.extend(vec![good; after]);
+                let list = format!("[{}]", rows.join(","));
+                for behind in
+                    ["", r#","and":"more behind it, so that every window is a whole one and none ends with the text"}"#]
+                {
+                    let text = format!("{{\"key\":\"and some before\":{list}{behind}");
+                    for simd in Simd::all() {
+                        let mut out = LevelBuf::new();
+                        let job = ReadLevels { text: text.as_bytes(), grids: (&px, &qty), out: &mut out };
+                        let found = simd.run(At { pos: text.find("[").unwrap(), job });
+                        assert!(found.is_err(), "{}: {text}: {found:?}", simd.name());
+                    }
+                }
+            }
+        }
+    }
+
+    struct At<'a> {
+        pos: usize,
+        job: ReadLevels<'a>,
+    }
+
+    impl Job for At<'_> {
+        type Out = Result<Span, WireError>;
+
+        fn run<L: Lanes>(self, lanes: L) -> Self::Out {
+            let mut scanner = Scanner::with(lanes, self.job.text);
+            scanner.pos = self.pos;
+            scanner.levels(self.job.grids.0, self.job.grids.1, self.job.out)
+        }
+    }
+
     proptest! {
         #[test]
         fn quick_conversion_equals_the_plain_one(
@@ -824,13 +929,13 @@ mod tests {
         fn levels_equal_the_plain_conversion_whatever_came_before(
             lists in prop::collection::vec(
                 (
-                    prop::collection::vec(("[1-9][0-9]{0,8}(\\.[0-9]{1,9})?", "[0-9]{1,9}(\\.[0-9]{1,9})?"), 0..6),
+                    prop::collection::vec(("[1-9][0-9]{0,8}(\\.[0-9]{1,9})?", "[0-9]{1,9}(\\.[0-9]{1,9})?"), 0..9),
                     (1u32..4, 0u8..=12), (1u32..4, 0u8..=12), any::<bool>(),
                 ),
                 1..12,
             ),
         ) {
-            let mut out = LevelBuf::new();
+            let mut ways: Vec<_> = Simd::all().map(|simd| (simd, LevelBuf::new())).collect();
             for (rows, px, qty, is_spaced) in lists {
                 let (px, qty) = (Grid::new(Step::new(px.0, px.1).unwrap()), Grid::new(Step::new(qty.0, qty.1).unwrap()));
                 let row = |(p, q): &(String, String)| format!(r#"["{p}","{q}"]"#);
@@ -843,16 +948,13 @@ mod tests {
                         level => Ok(level),
                     })
                     .collect();
-                out.clear();
-                let found = Scanner::new(text.as_bytes()).levels(&px, &qty, &mut out);
-                let found = found.map(|span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>());
-                prop_assert_eq!(&found, &want);
-                // The way of processors without SSE4.1, with a memory of its own.
-                out.clear();
-                let columns = (PlainColumn(out.px_written.of(&px)), PlainColumn(out.qty_written.of(&qty)));
-                let plain = Scanner::new(text.as_bytes()).levels_by((&px, &qty), &mut out.rows, columns);
-                let plain = plain.map(|span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>());
-                prop_assert_eq!(&plain, &want);
+                // One memory for each way to read them: they remember differently.
+                for (simd, out) in &mut ways {
+                    out.clear();
+                    let found = simd.run(ReadLevels { text: text.as_bytes(), grids: (&px, &qty), out });
+                    let levels = |span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>();
+                    prop_assert_eq!(&found.map(levels), &want, "{}", simd.name());
+                }
             }
         }
 

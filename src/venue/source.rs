@@ -147,7 +147,7 @@ pub(crate) struct LevelBuf {
 
 /// The levels themselves.
 pub(crate) struct Rows {
-    levels: Box<[Level]>,
+    pub(super) levels: Box<[Level]>,
     pub(super) len: usize,
 }
 
@@ -159,6 +159,13 @@ impl LevelBuf {
 
     pub(crate) fn clear(&mut self) {
         self.rows.len = 0;
+    }
+
+    /// Adds one level as a list of its own; nothing if there is no room or no price.
+    pub(crate) fn hold(&mut self, level: Level) -> Span {
+        let start = self.rows.len;
+        let _ = self.rows.push(level.px.get(), level.qty.get());
+        Span { start, end: self.rows.len }
     }
 
     #[inline]

@@ -38,6 +38,11 @@ impl Symbols {
         self.grids.get(id.idx()).map(|grids| (id, grids))
     }
 
+    /// The venue's name of an instrument.
+    pub(crate) fn name(&self, id: InstrumentId) -> Option<&[u8]> {
+        self.table.get(id).map(|spec| spec.symbol.as_bytes())
+    }
+
     #[inline]
     pub(crate) fn grids(&self, id: InstrumentId) -> Option<&Grids> {
         self.grids.get(id.idx())

@@ -3,7 +3,9 @@
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
 use crate::venue::fuzz::Verdict;
 use crate::venue::general::General;
+use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
+use crate::venue::simd::{Job, Lanes, Simd};
 use crate::venue::source::{Grid, LevelBuf, Seen, Source, Span, parse_money, parse_rate};
 use crate::venue::symbols::Symbols;
 use crate::venue::{FRAME_BYTES_MAX, Ignored, WireError};
@@ -81,7 +83,10 @@ pub(crate) struct MarkMessage {
 }
 
 /// Both sources, the buffer, and the instruments.
-pub(crate) struct Decoder {
+#[doc(hidden)]
+pub struct Decoder {
+    simd: Simd,
+    heads: Heads<Head>,
     dialect: Dialect,
     general: General,
     pub(crate) levels: LevelBuf,
@@ -96,7 +101,7 @@ struct Dialect {
 impl Decoder {
     pub(crate) fn new(table: &InstrumentTable, venue: VenueId) -> Self {
         let dialect = Dialect { symbols: Symbols::new(table, venue), is_spot: venue == VenueId::BINANCE_SPOT };
-        Self { dialect, general: General::new(), levels: LevelBuf::new() }
+        Self { simd: Simd::detect(), heads: Heads::new(), dialect, general: General::new(), levels: LevelBuf::new() }
     }
 
     pub(crate) fn symbols(&self) -> &Symbols {
@@ -104,19 +109,38 @@ impl Decoder {
     }
 
     /// `owner` is the instrument of a snapshot that names none.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn quick(&mut self, frame: &[u8], owner: Option<InstrumentId>) -> Result<Message, WireError> {
         if frame.len() > FRAME_BYTES_MAX {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
         self.levels.clear();
-        self.dialect.message(Scanner::new(frame), owner, &mut self.levels)
+        self.simd.run(Quick { frame, heads: &mut self.heads, dialect: &self.dialect, owner, levels: &mut self.levels })
+    }
+
+    /// What one message holds of levels, for measurements.
+    pub(crate) fn read_levels(&mut self, frame: &[u8]) -> Option<(&[Level], &[Level])> {
+        let (bids, asks) = match self.quick(frame, None).ok()? {
+            Message::Depth(depth) => (depth.bids, depth.asks),
+            Message::Snapshot(snapshot) => (snapshot.bids, snapshot.asks),
+            Message::Top(top) => {
+                self.levels.clear();
+                (self.levels.hold(top.bid), self.levels.hold(top.ask))
+            }
+            _ => return Some((&[], &[])),
+        };
+        Some((self.levels.get(bids), self.levels.get(asks)))
+    }
+
+    /// Decodes by `simd` from now on.
+    pub(crate) fn set_simd(&mut self, simd: Simd) {
+        self.simd = simd;
     }
 
     #[cold]
     pub(crate) fn general(&mut self, frame: &[u8], owner: Option<InstrumentId>) -> Result<Message, WireError> {
-        let Self { dialect, general, levels } = self;
+        let Self { dialect, general, levels, .. } = self;
         if frame.len() > FRAME_BYTES_MAX {
             return Err(WireError::NotJson);
         }
@@ -125,33 +149,157 @@ impl Decoder {
     }
 }
 
+/// One message for the scanner.
+struct Quick<'d, 'f> {
+    frame: &'f [u8],
+    heads: &'d mut Heads<Head>,
+    dialect: &'d Dialect,
+    owner: Option<InstrumentId>,
+    levels: &'d mut LevelBuf,
+}
+
+impl Job for Quick<'_, '_> {
+    type Out = Result<Message, WireError>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> Self::Out {
+        let Self { frame, heads, dialect, owner, levels } = self;
+        if let Some(message) = usual(lanes, frame, heads, dialect, levels) {
+            return Ok(message);
+        }
+        let found = dialect.message(Scanner::with(lanes, frame), owner, levels);
+        match &found {
+            Ok(Message::Depth(depth)) if !depth.is_partial && !dialect.is_spot => {
+                learn(frame, heads, dialect, Head { instrument: depth.instrument, is_depth: true });
+            }
+            Ok(Message::Top(top)) => {
+                learn(frame, heads, dialect, Head { instrument: top.instrument, is_depth: false });
+            }
+            _ => {}
+        }
+        found
+    }
+}
+
+/// What the beginning of an event tells.
+#[derive(Clone, Copy)]
+struct Head {
+    instrument: InstrumentId,
+    /// A depth event of a futures' diff stream, or else a best bid and offer.
+    is_depth: bool,
+}
+
+/// Reads an event written as they all are: wrapped, keys in the usual order, no white space, a beginning that was seen
+/// before. `None` if it is not that, or if anything is wrong with it.
+#[inline(always)]
+fn usual<L: Lanes>(
+    lanes: L,
+    frame: &[u8],
+    heads: &Heads<Head>,
+    dialect: &Dialect,
+    levels: &mut LevelBuf,
+) -> Option<Message> {
+    let (Head { instrument, is_depth }, second, start) = heads.find(frame)?;
+    let grids = dialect.symbols.grids(instrument)?;
+    levels.clear();
+    let mut scanner = Scanner::at_pos(lanes, frame, start);
+    let message = if is_depth {
+        scanner.uint().ok()?;
+        scanner.pass(b",\"T\":")?;
+        let venue_ts = moment(scanner.uint().ok()?);
+        scanner.pass_slice(second)?;
+        let first_id = scanner.uint().ok()?;
+        scanner.pass(b",\"u\":")?;
+        let last_id = scanner.uint().ok()?;
+        scanner.pass(b",\"pu\":")?;
+        let prev_id = Some(scanner.uint().ok()?);
+        scanner.pass(b",\"b\":")?;
+        let bids = scanner.levels(&grids.px, &grids.qty, levels).ok()?;
+        scanner.pass(b",\"a\":")?;
+        let asks = scanner.levels(&grids.px, &grids.qty, levels).ok()?;
+        if first_id > last_id {
+            return None;
+        }
+        let is_partial = false;
+        Message::Depth(DepthMessage { instrument, is_partial, venue_ts, first_id, last_id, prev_id, bids, asks })
+    } else {
+        let update_id = scanner.uint().ok()?;
+        scanner.pass_slice(second)?;
+        let bid_px = scanner.decimal(&grids.px).ok()?;
+        scanner.pass(b",\"B\":")?;
+        let bid_qty = scanner.decimal(&grids.qty).ok()?;
+        scanner.pass(b",\"a\":")?;
+        let ask_px = scanner.decimal(&grids.px).ok()?;
+        scanner.pass(b",\"A\":")?;
+        let ask_qty = scanner.decimal(&grids.qty).ok()?;
+        scanner.pass(b",\"T\":")?;
+        let venue_ts = moment(scanner.uint().ok()?);
+        scanner.pass(b",\"E\":")?;
+        scanner.uint().ok()?;
+        let bid = Level { px: Ticks::new(bid_px), qty: Lots::new(bid_qty) };
+        let ask = Level { px: Ticks::new(ask_px), qty: Lots::new(ask_qty) };
+        Message::Top(TopMessage { instrument, venue_ts, update_id, bid, ask })
+    };
+    scanner.pass(b"}}")?;
+    scanner.is_at_end().then_some(message)
+}
+
+/// Remembers how an event began.
+#[cold]
+fn learn(frame: &[u8], heads: &mut Heads<Head>, dialect: &Dialect, head: Head) {
+    const START: &[u8] = b"{\"stream\":\"";
+    let Some(stream) = frame.strip_prefix(START).and_then(|rest| rest.split(|&byte| byte == b'"').next()) else {
+        return;
+    };
+    let Some(symbol) = dialect.symbols.name(head.instrument) else { return };
+    let (first, third): (&[u8], &[u8]) = if head.is_depth {
+        (b"\",\"data\":{\"e\":\"depthUpdate\",\"E\":", b"\",\"U\":")
+    } else {
+        (b"\",\"data\":{\"e\":\"bookTicker\",\"u\":", b"\",\"b\":")
+    };
+    heads.learn(frame, &[START, stream, first], &[b",\"s\":\"", symbol, third], head);
+}
+
 /// Both sources side by side, for the differential tests.
 #[doc(hidden)]
 pub struct Pair {
-    quick: Decoder,
+    /// One for each level of vector instructions that the processor has.
+    quick: Vec<Decoder>,
     general: Decoder,
 }
 
 impl Pair {
     pub(crate) fn new(table: &InstrumentTable, venue: VenueId) -> Self {
-        Self { quick: Decoder::new(table, venue), general: Decoder::new(table, venue) }
+        let quick = |simd| {
+            let mut decoder = Decoder::new(table, venue);
+            decoder.set_simd(simd);
+            decoder
+        };
+        Self { quick: Simd::all().map(quick).collect(), general: Decoder::new(table, venue) }
     }
 
     pub(crate) fn compare(&mut self, frame: &[u8], owner: Option<InstrumentId>) -> Verdict {
         let Self { quick, general } = self;
-        let (a, b) = (quick.quick(frame, owner), general.general(frame, owner));
-        if let (Ok(a), Ok(b)) = (a, b) {
-            assert_eq!(a, b, "the sources disagree");
-            let spans = match a {
-                Message::Depth(depth) => [depth.bids, depth.asks],
-                Message::Snapshot(snapshot) => [snapshot.bids, snapshot.asks],
-                _ => [Span::default(); 2],
-            };
-            for span in spans {
-                assert_eq!(quick.levels.get(span), general.levels.get(span), "the sources disagree");
+        let b = general.general(frame, owner);
+        let mut accepted = 0;
+        for quick in &mut *quick {
+            let a = quick.quick(frame, owner);
+            accepted += usize::from(a.is_ok());
+            if let (Ok(a), Ok(b)) = (a, b) {
+                assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
+                let spans = match a {
+                    Message::Depth(depth) => [depth.bids, depth.asks],
+                    Message::Snapshot(snapshot) => [snapshot.bids, snapshot.asks],
+                    _ => [Span::default(); 2],
+                };
+                for span in spans {
+                    let (a, b) = (quick.levels.get(span), general.levels.get(span));
+                    assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
+                }
             }
         }
-        Verdict { is_quick: a.is_ok(), is_general: b.is_ok() }
+        assert!(accepted == 0 || accepted == quick.len(), "what is accepted depends on the processor");
+        Verdict { is_quick: accepted > 0, is_general: b.is_ok() }
     }
 }
 
@@ -228,7 +376,7 @@ fn moment(value: u64) -> Nanos {
 
 impl Dialect {
     /// Reads one whole message.
-    #[inline]
+    #[inline(always)]
     fn message<'a, S: Source<'a>>(
         &self,
         mut source: S,
@@ -355,7 +503,7 @@ impl Dialect {
         Ok(Message::Unknown)
     }
 
-    #[inline]
+    #[inline(always)]
     fn event<'a, S: Source<'a>>(
         &self,
         source: &mut S,
@@ -388,7 +536,7 @@ impl Dialect {
         self.symbols.find(upper).map(|(id, _)| id)
     }
 
-    #[inline]
+    #[inline(always)]
     fn depth<'a, S: Source<'a>>(
         &self,
         source: &mut S,
@@ -470,7 +618,7 @@ impl Dialect {
         Ok(Message::Depth(DepthMessage { instrument, is_partial, venue_ts, first_id, last_id, prev_id, bids, asks }))
     }
 
-    #[inline]
+    #[inline(always)]
     fn top<'a, S: Source<'a>>(&self, source: &mut S) -> Result<Message, WireError> {
         let mut seen = Seen::default();
         let mut found = None;
@@ -540,7 +688,7 @@ impl Dialect {
     }
 
     /// `id_key` is `t` for trades and `a` for aggregates; in the former `a` is an order id.
-    #[inline]
+    #[inline(always)]
     fn trade<'a, S: Source<'a>>(&self, source: &mut S, id_key: u8) -> Result<Message, WireError> {
         let mut seen = Seen::default();
         let mut found = None;

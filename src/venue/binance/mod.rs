@@ -5,4 +5,4 @@ mod feed;
 mod market;
 
 pub use feed::MarketFeed;
-pub use market::Pair;
+pub use market::{Decoder, Pair};

@@ -1,9 +1,11 @@
 //! One public message → its content in ticks and lots. No memory between messages: that is `feed`'s.
 
-use crate::types::{InstrumentId, InstrumentTable, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
+use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
 use crate::venue::fuzz::Verdict;
 use crate::venue::general::General;
+use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
+use crate::venue::simd::{Job, Lanes, Simd};
 use crate::venue::source::{Grid, LevelBuf, Seen, Source, Span, parse_money, parse_rate, parse_uint};
 use crate::venue::symbols::{Grids, Symbols};
 use crate::venue::{FRAME_BYTES_MAX, Ignored, WireError};
@@ -70,7 +72,10 @@ pub(crate) struct TickerMessage {
 }
 
 /// Both sources, the buffers, and the instruments.
-pub(crate) struct Decoder {
+#[doc(hidden)]
+pub struct Decoder {
+    simd: Simd,
+    heads: Heads<BookHead>,
     symbols: Symbols,
     general: General,
     pub(crate) parts: Parts,
@@ -85,6 +90,8 @@ pub(crate) struct Parts {
 impl Decoder {
     pub(crate) fn new(table: &InstrumentTable) -> Self {
         Self {
+            simd: Simd::detect(),
+            heads: Heads::new(),
             symbols: Symbols::new(table, VenueId::BYBIT),
             general: General::new(),
             parts: Parts { levels: LevelBuf::new(), trades: Vec::with_capacity(TRADES_MAX) },
@@ -95,18 +102,31 @@ impl Decoder {
         &self.symbols
     }
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn quick(&mut self, frame: &[u8]) -> Result<Message, WireError> {
         if frame.len() > FRAME_BYTES_MAX {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
-        message(Scanner::new(frame), &self.symbols, &mut self.parts)
+        self.simd.run(Quick { frame, heads: &mut self.heads, symbols: &self.symbols, parts: &mut self.parts })
+    }
+
+    /// What one message holds of levels, for measurements.
+    pub(crate) fn read_levels(&mut self, frame: &[u8]) -> Option<(&[Level], &[Level])> {
+        Some(match self.quick(frame).ok()? {
+            Message::Book(book) => (self.parts.levels.get(book.bids), self.parts.levels.get(book.asks)),
+            _ => (&[], &[]),
+        })
+    }
+
+    /// Decodes by `simd` from now on.
+    pub(crate) fn set_simd(&mut self, simd: Simd) {
+        self.simd = simd;
     }
 
     #[cold]
     pub(crate) fn general(&mut self, frame: &[u8]) -> Result<Message, WireError> {
-        let Self { symbols, general, parts } = self;
+        let Self { symbols, general, parts, .. } = self;
         if frame.len() > FRAME_BYTES_MAX {
             return Err(WireError::NotJson);
         }
@@ -114,31 +134,122 @@ impl Decoder {
     }
 }
 
+/// One message for the scanner.
+struct Quick<'d, 'f> {
+    frame: &'f [u8],
+    heads: &'d mut Heads<BookHead>,
+    symbols: &'d Symbols,
+    parts: &'d mut Parts,
+}
+
+impl Job for Quick<'_, '_> {
+    type Out = Result<Message, WireError>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> Self::Out {
+        let Self { frame, heads, symbols, parts } = self;
+        if let Some(book) = usual_book(lanes, frame, heads, symbols, parts) {
+            return Ok(Message::Book(book));
+        }
+        let found = message(Scanner::with(lanes, frame), symbols, parts);
+        if let Ok(Message::Book(book)) = &found {
+            learn(frame, heads, symbols, book);
+        }
+        found
+    }
+}
+
+/// What the beginning of an order book message tells.
+#[derive(Clone, Copy)]
+struct BookHead {
+    instrument: InstrumentId,
+    depth: u16,
+    is_snapshot: bool,
+}
+
+/// Reads an order book message written as they all are: keys in the usual order, no white space, a beginning that was
+/// seen before. `None` if it is not that, or if anything is wrong with it.
+#[inline(always)]
+fn usual_book<L: Lanes>(
+    lanes: L,
+    frame: &[u8],
+    heads: &Heads<BookHead>,
+    symbols: &Symbols,
+    parts: &mut Parts,
+) -> Option<BookMessage> {
+    let (BookHead { instrument, depth, is_snapshot }, second, start) = heads.find(frame)?;
+    let grids = symbols.grids(instrument)?;
+    parts.levels.clear();
+    parts.trades.clear();
+    let mut scanner = Scanner::at_pos(lanes, frame, start);
+    scanner.uint().ok()?;
+    scanner.pass_slice(second)?;
+    let bids = scanner.levels(&grids.px, &grids.qty, &mut parts.levels).ok()?;
+    scanner.pass(b",\"a\":")?;
+    let asks = scanner.levels(&grids.px, &grids.qty, &mut parts.levels).ok()?;
+    scanner.pass(b",\"u\":")?;
+    let update_id = scanner.uint().ok()?;
+    scanner.pass(b",\"seq\":")?;
+    let cross_seq = scanner.uint().ok()?;
+    scanner.pass(b"},\"cts\":")?;
+    let venue_ts = Nanos::from_millis(scanner.uint().ok()?);
+    scanner.pass(b"}")?;
+    scanner.is_at_end().then_some(())?;
+    Some(BookMessage { instrument, depth, is_snapshot, venue_ts, update_id, cross_seq, bids, asks })
+}
+
+/// Remembers how an order book message began.
+#[cold]
+fn learn(frame: &[u8], heads: &mut Heads<BookHead>, symbols: &Symbols, book: &BookMessage) {
+    const START: &[u8] = b"{\"topic\":\"";
+    let Some(topic) = frame.strip_prefix(START).and_then(|rest| rest.split(|&byte| byte == b'"').next()) else {
+        return;
+    };
+    let Some(symbol) = symbols.name(book.instrument) else { return };
+    let kind: &[u8] = if book.is_snapshot { b"snapshot" } else { b"delta" };
+    let what = BookHead { instrument: book.instrument, depth: book.depth, is_snapshot: book.is_snapshot };
+    let first = [START, topic, b"\",\"type\":\"", kind, b"\",\"ts\":"];
+    heads.learn(frame, &first, &[b",\"data\":{\"s\":\"", symbol, b"\",\"b\":"], what);
+}
+
 /// Both sources side by side, for the differential tests.
 #[doc(hidden)]
 pub struct Pair {
-    quick: Decoder,
+    /// One for each level of vector instructions that the processor has.
+    quick: Vec<Decoder>,
     general: Decoder,
 }
 
 impl Pair {
     pub(crate) fn new(table: &InstrumentTable) -> Self {
-        Self { quick: Decoder::new(table), general: Decoder::new(table) }
+        let quick = |simd| {
+            let mut decoder = Decoder::new(table);
+            decoder.set_simd(simd);
+            decoder
+        };
+        Self { quick: Simd::all().map(quick).collect(), general: Decoder::new(table) }
     }
 
     pub(crate) fn compare(&mut self, frame: &[u8]) -> Verdict {
         let Self { quick, general } = self;
-        let (a, b) = (quick.quick(frame), general.general(frame));
-        if let (Ok(a), Ok(b)) = (a, b) {
-            assert_eq!(a, b, "the sources disagree");
-            if let Message::Book(book) = a {
-                for span in [book.bids, book.asks] {
-                    assert_eq!(quick.parts.levels.get(span), general.parts.levels.get(span), "the sources disagree");
+        let b = general.general(frame);
+        let mut accepted = 0;
+        for quick in &mut *quick {
+            let a = quick.quick(frame);
+            accepted += usize::from(a.is_ok());
+            if let (Ok(a), Ok(b)) = (a, b) {
+                assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
+                if let Message::Book(book) = a {
+                    for span in [book.bids, book.asks] {
+                        let (a, b) = (quick.parts.levels.get(span), general.parts.levels.get(span));
+                        assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
+                    }
                 }
+                assert_eq!(quick.parts.trades, general.parts.trades, "the sources disagree by {}", quick.simd.name());
             }
-            assert_eq!(quick.parts.trades, general.parts.trades, "the sources disagree");
         }
-        Verdict { is_quick: a.is_ok(), is_general: b.is_ok() }
+        assert!(accepted == 0 || accepted == quick.len(), "what is accepted depends on the processor");
+        Verdict { is_quick: accepted > 0, is_general: b.is_ok() }
     }
 }
 
@@ -196,7 +307,7 @@ const SUCCESS: u32 = 7;
 const RET_MSG: u32 = 8;
 
 /// Reads one whole message.
-#[inline]
+#[inline(always)]
 fn message<'a, S: Source<'a>>(mut source: S, symbols: &Symbols, parts: &mut Parts) -> Result<Message, WireError> {
     parts.levels.clear();
     parts.trades.clear();
@@ -300,7 +411,7 @@ fn message<'a, S: Source<'a>>(mut source: S, symbols: &Symbols, parts: &mut Part
     })
 }
 
-#[inline]
+#[inline(always)]
 fn data<'a, S: Source<'a>>(
     source: &mut S,
     topic: &Topic,
@@ -323,7 +434,7 @@ fn same_symbol(symbol: &[u8], found: &[u8]) -> Result<(), WireError> {
     if symbol == found { Ok(()) } else { Err(WireError::SymbolMismatch) }
 }
 
-#[inline]
+#[inline(always)]
 fn book<'a, S: Source<'a>>(
     source: &mut S,
     symbol: &[u8],
@@ -365,7 +476,7 @@ fn book<'a, S: Source<'a>>(
     Ok(Data::Book { update_id, cross_seq, bids, asks })
 }
 
-#[inline]
+#[inline(always)]
 fn trades<'a, S: Source<'a>>(
     source: &mut S,
     symbol: &[u8],
@@ -452,7 +563,7 @@ fn decimal_or_empty<'a, S: Source<'a>>(source: &mut S, grid: &Grid) -> Result<i6
     if text.is_empty() { Ok(0) } else { grid.parse(text) }
 }
 
-#[inline]
+#[inline(always)]
 fn ticker<'a, S: Source<'a>>(source: &mut S, symbol: &[u8], grids: &Grids) -> Result<TickerMessage, WireError> {
     let mut seen = Seen::default();
     let mut out = TickerMessage {

@@ -21,7 +21,7 @@ pub use account::{CancelScope, OrderFilter};
 pub use encode::{EncodeError, LinkId, ORDER_BYTES_MAX, OrderEncoder, ReqId};
 pub use feed::MarketFeed;
 pub use listing::{KLINES_MAX, KlineSpan, Listings, MarketSnapshots};
-pub use market::Pair;
+pub use market::{Decoder, Pair};
 pub use private::{PrivateCounters, PrivateDecoder, PrivateKind};
 pub use race::{RaceCount, SOURCES_MAX};
 pub use request::{BlockingLane, RestLane, RestRequest, order_query};
