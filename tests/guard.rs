@@ -268,6 +268,7 @@ fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
         recv_window_ms: 5_000,
         clock_offset: clock_offset().1,
         send_within_ns: u64::MAX,
+        warm_every_ns: 0,
         fast_executions: false,
         settle_coin: "USDT".to_owned(),
     };

@@ -9,7 +9,8 @@ use crate::engine::EngineConfig;
 use crate::net::WsLimits;
 use crate::risk::{RateLimits, RiskLimits};
 use crate::runtime::{
-    BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, clock_offset,
+    BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, WARM_EVERY_NS,
+    WitnessPlan, clock_offset,
 };
 use crate::types::{Balance, Control, Event, Meta, Money, Product, Rate, VenueId};
 use crate::venue::bybit::encode::subscribe;
@@ -65,6 +66,15 @@ pub(super) fn balance(meta: Meta) -> Balance {
 
 /// Starts the engine against the generator at `peer`.
 pub(super) fn start(peer: &Peer, case: &Case) -> Result<Live, BenchError> {
+    start_with(peer, case, None)
+}
+
+/// As [`start`], with a witness on each of its threads.
+pub(super) fn start_watched(peer: &Peer, case: &Case, witness: WitnessPlan) -> Result<Live, BenchError> {
+    start_with(peer, case, Some(witness))
+}
+
+fn start_with(peer: &Peer, case: &Case, witness: Option<WitnessPlan>) -> Result<Live, BenchError> {
     let link = |path: &str, limits| -> Result<LinkConfig, BenchError> {
         let (url, tls) = (peer.url(path)?, peer.tls.clone());
         Ok(LinkConfig { url, tls, limits, dial: Dial::Socket, ban_pause_ns: BAN_PAUSE_NS })
@@ -96,6 +106,7 @@ pub(super) fn start(peer: &Peer, case: &Case) -> Result<Live, BenchError> {
             recv_window_ms: 5000,
             clock_offset: clock_offset().1,
             send_within_ns: u64::MAX,
+            warm_every_ns: WARM_EVERY_NS,
             fast_executions: false,
             settle_coin: "USDT".to_owned(),
         },
@@ -103,6 +114,7 @@ pub(super) fn start(peer: &Peer, case: &Case) -> Result<Live, BenchError> {
         cpus: case.engine_cpus().to_vec(),
         idle: case.idle,
         journal: None,
+        witness,
         reconcile: None,
         guard: None,
         rest_orders: None,

@@ -16,6 +16,7 @@ mod engine;
 mod floor;
 mod generator;
 pub mod hgrm;
+pub mod hot_path;
 mod in_memory;
 pub mod kill_chain;
 mod machine;

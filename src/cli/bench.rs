@@ -18,7 +18,7 @@ use crate::ring::Flag;
 use crate::runtime::{Clock, Idle, Topology};
 
 /// Seed of the generated ticks: the same ones in every report.
-const SEED: u64 = 20_240_808;
+pub(super) const SEED: u64 = 20_240_808;
 
 /// Time played before each measurement.
 const WARM_UP_NS: u64 = 1_000_000_000;
@@ -41,6 +41,12 @@ enum What {
     TickToOrder(Box<TickToOrderArgs>),
     /// How long orders stay at the venue after their engine ends, dies, hangs or is cut off, with and without a guard.
     KillChain(super::kill_chain::KillChainArgs),
+    /// Proof that hot threads neither allocate nor free, call nothing but their sockets, and neither fault nor sleep.
+    ///
+    /// After warm-up a filter in the kernel forbids every system call but reads and writes of sockets to every hot thread, and
+    /// the kernel's own counts of page faults and context switches are read before and after. Idle strategy `spin`; over TLS
+    /// allocations are counted and bounded. Linux only. Exit code 0: all of it holds; 1: not, and what; 97: a forbidden call.
+    HotPath(super::hot_path::HotPathArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -153,6 +159,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     match &args.what {
         What::TickToOrder(args) => tick_to_order(args),
         What::KillChain(args) => super::kill_chain::run(args),
+        What::HotPath(args) => super::hot_path::run(args),
     }
 }
 
@@ -248,16 +255,24 @@ fn loads(args: &TickToOrderArgs) -> Result<Vec<Traffic>, Failure> {
         loads.extend(rates.iter().map(|&rate| Traffic::generated(rate, bytes as usize, SEED)));
     }
     if let Some(file) = &args.capture {
-        let found = sidecar_or_inference(file)?;
-        let venue = found.meta.venue().map_err(Failure::usage)?;
-        let table = found.meta.table().map_err(Failure::usage)?;
-        let capture = Arc::new(load(std::slice::from_ref(file), found.meta.clock)?);
-        for &pace in &args.pace {
-            let played = Traffic::captured(capture.clone(), venue, table.clone(), pace);
-            loads.push(played.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?);
-        }
+        loads.extend(captured_loads(file, &args.pace)?);
     }
     Ok(loads)
+}
+
+/// A captured feed at every pace.
+pub(super) fn captured_loads(file: &PathBuf, paces: &[u32]) -> Result<Vec<Traffic>, Failure> {
+    let found = sidecar_or_inference(file)?;
+    let venue = found.meta.venue().map_err(Failure::usage)?;
+    let table = found.meta.table().map_err(Failure::usage)?;
+    let capture = Arc::new(load(std::slice::from_ref(file), found.meta.clock)?);
+    paces
+        .iter()
+        .map(|&pace| {
+            Traffic::captured(capture.clone(), venue, table.clone(), pace)
+                .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+        })
+        .collect()
 }
 
 /// The rival's program, or why there is none.

@@ -7,6 +7,7 @@ mod check_venue;
 mod faults;
 mod guard;
 mod guarded;
+mod hot_path;
 mod inspect;
 mod kill_chain;
 mod memory;

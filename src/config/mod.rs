@@ -21,7 +21,7 @@ pub use value::{Bps, Duration, MoneyText, parse_duration};
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Idle, MARKET_CONNECTIONS_MAX, SimLatency, Topology};
+use crate::runtime::{Idle, MARKET_CONNECTIONS_MAX, SimLatency, Topology, WARM_EVERY_NS};
 use crate::signal::SignalConfig;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
@@ -405,12 +405,19 @@ table! {
         cpus: Vec<usize>,
         /// What a thread does without work.
         idle: Idle,
+        /// How often the way of an order is kept warm while none goes out; `0s` for never.
+        warm_every: Duration,
     }
 }
 
 impl Default for ThreadsTable {
     fn default() -> Self {
-        Self { topology: Topology::single(), cpus: Vec::new(), idle: Idle::default() }
+        Self {
+            topology: Topology::single(),
+            cpus: Vec::new(),
+            idle: Idle::default(),
+            warm_every: Duration(WARM_EVERY_NS),
+        }
     }
 }
 

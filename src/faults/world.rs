@@ -94,6 +94,7 @@ impl World {
             recv_window_ms: RECV_WINDOW_MS,
             clock_offset: offset_reader,
             send_within_ns: 1_000_000_000,
+            warm_every_ns: 0,
             fast_executions: true,
             settle_coin: "USDT".to_owned(),
         };

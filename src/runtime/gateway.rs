@@ -13,6 +13,7 @@ use super::latency::{GatewayStamps, LatencyStages};
 use super::link::{LinkConfig, LinkNews, WsLink};
 use super::outlet::Outlet;
 use super::replay_feed::keep_error;
+use super::warm::Rehearsal;
 use crate::guard::GatewayPulse;
 use crate::net::{CloseReason, Message, WsConn};
 use crate::ring::{Consumer, Flag, Producer};
@@ -25,6 +26,10 @@ use crate::venue::{Arrival, EventSink};
 
 /// Commands sent in one poll: a burst, without keeping answers waiting.
 const COMMANDS_PER_POLL: usize = 16;
+
+/// Time between two rehearsals of an order, in nanoseconds: short enough that caches keep it, and so long that a tick
+/// seldom finds one under way.
+pub const WARM_EVERY_NS: u64 = 100_000;
 
 /// How long a login is valid: longer than any clock should be off.
 const LOGIN_VALID_MS: u64 = 5_000;
@@ -55,6 +60,8 @@ pub struct GatewayConfig {
     pub send_within_ns: u64,
     /// Whether to subscribe to the fast executions beside the full ones.
     pub fast_executions: bool,
+    /// Time between two rehearsals of an order while none goes out, in nanoseconds; 0 for none.
+    pub warm_every_ns: u64,
     /// Currency whose balance is followed.
     pub settle_coin: String,
 }
@@ -122,6 +129,7 @@ pub struct GatewayDuty {
     /// Set while both connections are ready.
     ready: Flag,
     pulse: Option<GatewayPulse>,
+    rehearsal: Option<Rehearsal>,
     /// Where commands go without a trade link.
     handed_on: Option<Producer<Record>>,
 }
@@ -158,6 +166,7 @@ impl GatewayDuty {
             first_errors: Vec::with_capacity(8),
             ready,
             pulse: None,
+            rehearsal: config.trade.as_ref().and_then(|link| Rehearsal::new(config.warm_every_ns, link.tls.is_some())),
             handed_on: None,
             config,
         }
@@ -367,7 +376,19 @@ impl GatewayDuty {
         let stamps = GatewayStamps { taken_ns: since(taken), encoded_ns: since(encoded), written_ns: since(written) };
         latency.record(&command.stamps, &stamps);
         self.sent += 1;
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.learn(command, written);
+        }
         Ok(())
+    }
+
+    /// Keeps the way of an order warm.
+    #[inline]
+    fn rehearse(&mut self, now: Nanos) {
+        let time_ms = now.get().saturating_add_signed(self.offset_ns) / 1_000_000;
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.poll(&mut self.encoder, time_ms, now);
+        }
     }
 
     /// Answers a command that did not leave.
@@ -437,6 +458,9 @@ impl Duty for GatewayDuty {
                     work += 1;
                 }
             }
+        }
+        if work == 0 && self.trade.is_ready {
+            self.rehearse(now);
         }
         work
     }

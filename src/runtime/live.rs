@@ -17,6 +17,7 @@ use super::replay_feed::FeedReport;
 use super::rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
 use super::thread::{Idle, RunningThread, ThreadPlan, start};
 use super::topology::{DutyKind, Topology};
+use super::witness::{WitnessDuty, WitnessPlan, Witnessed};
 use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
 use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
@@ -57,6 +58,8 @@ pub struct LiveOptions {
     pub rest_orders: Option<RestClient>,
     /// Where core and gateway beat for a guard, and on what terms they trade.
     pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
+    /// Watches the hot threads; the process must then exit, since they cannot be ended.
+    pub witness: Option<WitnessPlan>,
 }
 
 /// What the reconciler of a live run needs.
@@ -84,6 +87,7 @@ pub struct Live {
     gateway_ready: Flag,
     clock: Clock,
     started: Instant,
+    witnessed: Vec<Witnessed>,
 }
 
 /// What a live run leaves behind.
@@ -158,6 +162,7 @@ impl Live {
             reconcile,
             rest_orders,
             guard,
+            witness,
         } = options;
         let clock = Clock::new();
         let mut market_rings = Vec::new();
@@ -240,9 +245,14 @@ impl Live {
         }
         parts.push((DutyKind::Core, Box::new(core)));
         parts.push((DutyKind::Gateway, Box::new(gateway)));
-        let mut threads = Vec::new();
+        let (mut threads, mut witnessed) = (Vec::new(), Vec::new());
         for (idx, kinds) in topology.threads().iter().enumerate() {
-            let mut duties = Vec::new();
+            let mut duties: Vec<Box<dyn Duty>> = Vec::new();
+            if let Some(plan) = &witness {
+                let (duty, thread) = WitnessDuty::new(plan.clone(), kinds);
+                duties.push(Box::new(duty));
+                witnessed.push(thread);
+            }
             for kind in kinds {
                 while let Some(at) = parts.iter().position(|part| part.0 == *kind) {
                     duties.push(parts.remove(at).1);
@@ -289,6 +299,7 @@ impl Live {
             gateway_ready,
             clock,
             started,
+            witnessed,
         })
     }
 
@@ -315,6 +326,11 @@ impl Live {
     /// Whether a thread has ended by itself, which it should not.
     pub fn has_broken(&self) -> bool {
         self.threads.iter().chain(&self.rest_orders).any(RunningThread::is_finished)
+    }
+
+    /// The hot threads that are watched.
+    pub fn witnessed(&self) -> &[Witnessed] {
+        &self.witnessed
     }
 
     /// Ends the threads and collects what they leave behind. The journal is closed last and whole.

@@ -25,12 +25,14 @@ mod rest_orders;
 mod sim_venue;
 mod thread;
 mod topology;
+mod warm;
+mod witness;
 
 pub use clock::{Clock, ClockProbe, VirtualTime, stamp_between};
 pub use clock_offset::{ClockOffset, OffsetReader, OffsetWriter, clock_offset};
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
-pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport};
+pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport, WARM_EVERY_NS};
 pub use latency::{
     GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
 };
@@ -45,6 +47,7 @@ pub use rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
 pub use sim_venue::{SimLatency, SimVenueDuty, SimVenueReport};
 pub use thread::{Idle, RunningThread, ThreadPlan, start};
 pub use topology::{DutyKind, Topology, TopologyError};
+pub use witness::{FORBIDDEN_CALL_EXIT, Provocation, Testimony, WitnessPlan, Witnessed};
 
 /// Slots of a ring that carries books: at least two of the largest snapshots.
 pub const MARKET_RING_SLOTS: usize = 8192;

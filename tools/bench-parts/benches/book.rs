@@ -148,7 +148,7 @@ impl AnyBook for NaiveBook {
     }
 }
 
-/// One of hftbacktest's depths. It is cleared by setting every level to zero, so snapshots are only taken once.
+/// One of hftbacktest's depths.
 struct Theirs<D>(D);
 
 impl<D: L2MarketDepth + MarketDepth> AnyBook for Theirs<D> {
@@ -172,7 +172,7 @@ impl<D: L2MarketDepth + MarketDepth> AnyBook for Theirs<D> {
     }
 }
 
-/// hftbacktest counts in ticks of its own, of the decimal price; ours count from the step.
+/// Best bid and ask after every message.
 fn check(stream: &Stream, book: &mut dyn AnyBook) -> Vec<(Option<i64>, Option<i64>)> {
     stream
         .depths
@@ -184,12 +184,13 @@ fn check(stream: &Stream, book: &mut dyn AnyBook) -> Vec<(Option<i64>, Option<i6
         .collect()
 }
 
-/// Applies messages in turn until about `count` levels are done; returns their exact number through `done`.
+/// Applies messages in turn until about `count` levels are done.
 fn work<B: AnyBook>(stream: &Stream, book: &mut B, at: &mut usize, count: usize) -> u64 {
     let (mut sum, mut done) = (0u64, 0);
     while done < count {
         let depth = &stream.depths[*at];
-        *at = (*at + 1) % stream.depths.len();
+        // The changes go round; the snapshot comes once, because a depth over a wide range of prices takes long to clear.
+        *at = if *at + 1 < stream.depths.len() { *at + 1 } else { 1 };
         book.apply(depth);
         let (bid, ask) = book.best();
         sum = sum.wrapping_add(bid.unwrap_or(0) as u64) ^ ask.unwrap_or(0) as u64;
