@@ -62,6 +62,11 @@ impl<T: Copy> Heads<T> {
     /// not begin so, or if it is too long.
     #[cold]
     pub(super) fn learn(&mut self, frame: &[u8], first: &[&[u8]], second: &[&[u8]], what: T) {
+        let mut rest = frame;
+        for part in first {
+            let Some(behind) = rest.strip_prefix(*part) else { return };
+            rest = behind;
+        }
         let mut head = Head {
             first: [0; FIRST_BYTES_MAX],
             second: [0; SECOND_BYTES_MAX],
@@ -72,9 +77,6 @@ impl<T: Copy> Heads<T> {
         let (Some(first_len), Some(second_len)) = (join(&mut head.first, first), join(&mut head.second, second)) else {
             return;
         };
-        if first_len == 0 || frame.get(..first_len) != head.first.get(..first_len) {
-            return;
-        }
         (head.first_len, head.second_len) = (first_len as u8, second_len as u8);
         if let Some(place) = Self::place(frame).and_then(|place| self.0.get_mut(place)) {
             *place = head;
@@ -90,4 +92,42 @@ fn join(out: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
         len += part.len();
     }
     Some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_begins_exactly_so_is_known() {
+        let mut heads = Heads::new();
+        let frame = br#"{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1,"data":{"s":"BTCUSDT","b":[]}}"#;
+        let first: [&[u8]; 2] = [br#"{"topic":"orderbook.50.BTCUSDT","#, br#""type":"delta","ts":"#];
+        let second: [&[u8]; 1] = [br#","data":{"s":"#];
+        assert!(heads.find(frame).is_none());
+        heads.learn(&frame[1..], &first, &second, 1);
+        assert!(heads.find(&frame[1..]).is_none(), "a frame that does not begin so teaches nothing");
+        heads.learn(frame, &first, &second, 7);
+        assert_eq!(heads.find(frame), Some((7, &br#","data":{"s":"#[..], first.concat().len())));
+        for idx in 0..first.concat().len() {
+            let mut other = *frame;
+            other[idx] ^= 1;
+            assert!(heads.find(&other).is_none(), "differs at {idx}");
+        }
+        for len in 0..first.concat().len() {
+            assert!(heads.find(&frame[..len]).is_none(), "ends at {len}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_remembered() {
+        let mut heads = Heads::new();
+        let frame = [b'x'; 200];
+        heads.learn(&frame, &[&frame[..FIRST_BYTES_MAX + 1]], &[], 1);
+        assert!(heads.find(&frame).is_none());
+        heads.learn(&frame, &[&frame[..20]], &[&frame[..SECOND_BYTES_MAX + 1]], 1);
+        assert!(heads.find(&frame).is_none());
+        heads.learn(&frame, &[&frame[..FIRST_BYTES_MAX]], &[&frame[..SECOND_BYTES_MAX]], 1);
+        assert!(heads.find(&frame).is_some());
+    }
 }

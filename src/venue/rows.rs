@@ -70,9 +70,9 @@ impl Widest {
 
 impl Lanes for Wide {
     #[inline(always)]
-    fn levels(
+    fn levels<M: Lanes>(
         self,
-        scanner: &mut Scanner<'_, Self>,
+        scanner: &mut Scanner<'_, M>,
         grids: (&Grid, &Grid),
         out: &mut LevelBuf,
     ) -> Result<Span, WireError> {
@@ -84,9 +84,9 @@ impl Lanes for Wide {
 
 impl Lanes for Widest {
     #[inline(always)]
-    fn levels(
+    fn levels<M: Lanes>(
         self,
-        scanner: &mut Scanner<'_, Self>,
+        scanner: &mut Scanner<'_, M>,
         grids: (&Grid, &Grid),
         out: &mut LevelBuf,
     ) -> Result<Span, WireError> {
@@ -383,6 +383,19 @@ static KEEP: [u8; 32] = {
 const BEFORE: usize = 16;
 const BEHIND: usize = 8;
 
+/// A window and what must lie around it.
+type Around = [u8; BEFORE + WINDOW + BEHIND];
+
+/// The characters from `from` on, with zeros for what lies beyond the end.
+#[cold]
+fn around_with_zeros(bytes: &[u8], from: usize) -> Around {
+    let mut around = [0; BEFORE + WINDOW + BEHIND];
+    let rest = bytes.get(from..).unwrap_or(&[]);
+    let len = rest.len().min(around.len());
+    around[..len].copy_from_slice(&rest[..len]);
+    around
+}
+
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
 #[inline]
 fn take_by_one(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) -> (usize, Rest) {
@@ -393,14 +406,12 @@ fn take_by_one(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) 
     let (shift, surplus) = (of_both(&SHIFTS), of_both(&SURPLUS));
     let mut pos = start;
     loop {
-        let mut short = [0; BEFORE + WINDOW + BEHIND];
         let Some(from) = pos.checked_sub(BEFORE) else { return (pos, Rest::Unusual) };
-        let around: &[u8; BEFORE + WINDOW + BEHIND] = match bytes.get(from..).and_then(|rest| rest.first_chunk()) {
+        let short;
+        let around: &Around = match bytes.get(from..).and_then(|rest| rest.first_chunk()) {
             Some(around) => around,
             None => {
-                let rest = bytes.get(from..).unwrap_or(&[]);
-                let len = rest.len().min(short.len());
-                short[..len].copy_from_slice(&rest[..len]);
+                short = around_with_zeros(bytes, from);
                 &short
             }
         };

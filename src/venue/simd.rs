@@ -1,8 +1,7 @@
 //! Which vector instructions the decoders may use: asked of the processor once, when a decoder is made.
 //!
 //! Every level is compiled into every binary. A [`Simd`] is a proof: it can only be made if the processor has what it
-//! names, and a whole message is decoded inside one function that is compiled for it, so that everything below is inlined
-//! into that function and nothing asks again.
+//! names, and a usual message is decoded whole inside one function that is compiled for it.
 #![allow(unsafe_code, reason = "calls into functions compiled for more than the target has; see `Simd::all`")]
 
 use super::WireError;
@@ -39,9 +38,9 @@ pub(super) trait Job {
 /// One level's way to read levels.
 pub(super) trait Lanes: Copy {
     /// Takes `[[price, quantity], …]` into `out`.
-    fn levels(
+    fn levels<M: Lanes>(
         self,
-        scanner: &mut Scanner<'_, Self>,
+        scanner: &mut Scanner<'_, M>,
         grids: (&Grid, &Grid),
         out: &mut LevelBuf,
     ) -> Result<Span, WireError>;
@@ -111,15 +110,36 @@ fn in_avx512<J: Job>(job: J, lanes: Widest) -> J::Out {
     job.run(lanes)
 }
 
+/// Asks at each list which way it is: for messages that are read key by key, which need not be compiled for each.
+impl Lanes for Simd {
+    #[inline]
+    fn levels<M: Lanes>(
+        self,
+        scanner: &mut Scanner<'_, M>,
+        grids: (&Grid, &Grid),
+        out: &mut LevelBuf,
+    ) -> Result<Span, WireError> {
+        match self {
+            Self::Plain(lanes) => lanes.levels(scanner, grids, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse41(lanes) => lanes.levels(scanner, grids, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(lanes) => lanes.levels(scanner, grids, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(lanes) => lanes.levels(scanner, grids, out),
+        }
+    }
+}
+
 /// Any processor.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain;
 
 impl Lanes for Plain {
     #[inline(always)]
-    fn levels(
+    fn levels<M: Lanes>(
         self,
-        scanner: &mut Scanner<'_, Self>,
+        scanner: &mut Scanner<'_, M>,
         grids: (&Grid, &Grid),
         out: &mut LevelBuf,
     ) -> Result<Span, WireError> {
@@ -132,9 +152,9 @@ impl Lanes for Plain {
 #[cfg(target_arch = "x86_64")]
 impl Lanes for Sse {
     #[inline(always)]
-    fn levels(
+    fn levels<M: Lanes>(
         self,
-        scanner: &mut Scanner<'_, Self>,
+        scanner: &mut Scanner<'_, M>,
         grids: (&Grid, &Grid),
         out: &mut LevelBuf,
     ) -> Result<Span, WireError> {

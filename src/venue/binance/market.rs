@@ -115,8 +115,22 @@ impl Decoder {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
-        self.levels.clear();
-        self.simd.run(Quick { frame, heads: &mut self.heads, dialect: &self.dialect, owner, levels: &mut self.levels })
+        let Self { simd, heads, dialect, levels, .. } = self;
+        if let Some(message) = simd.run(Usual { frame, heads, dialect, levels }) {
+            return Ok(message);
+        }
+        levels.clear();
+        let found = dialect.message(Scanner::with(*simd, frame), owner, levels);
+        let head = match &found {
+            Ok(Message::Depth(depth)) if !depth.is_partial => Head { instrument: depth.instrument, is_depth: true },
+            Ok(Message::Top(top)) => Head { instrument: top.instrument, is_depth: false },
+            _ => return found,
+        };
+        // Spot writes its events otherwise. A known beginning that does not lead to a usual event is not learnt again.
+        if !dialect.is_spot && heads.find(frame).is_none() {
+            learn(frame, heads, dialect, head);
+        }
+        found
     }
 
     /// What one message holds of levels, for measurements.
@@ -149,35 +163,20 @@ impl Decoder {
     }
 }
 
-/// One message for the scanner.
-struct Quick<'d, 'f> {
+/// One message that may be of the usual form.
+struct Usual<'d, 'f> {
     frame: &'f [u8],
-    heads: &'d mut Heads<Head>,
+    heads: &'d Heads<Head>,
     dialect: &'d Dialect,
-    owner: Option<InstrumentId>,
     levels: &'d mut LevelBuf,
 }
 
-impl Job for Quick<'_, '_> {
-    type Out = Result<Message, WireError>;
+impl Job for Usual<'_, '_> {
+    type Out = Option<Message>;
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Self::Out {
-        let Self { frame, heads, dialect, owner, levels } = self;
-        if let Some(message) = usual(lanes, frame, heads, dialect, levels) {
-            return Ok(message);
-        }
-        let found = dialect.message(Scanner::with(lanes, frame), owner, levels);
-        match &found {
-            Ok(Message::Depth(depth)) if !depth.is_partial && !dialect.is_spot => {
-                learn(frame, heads, dialect, Head { instrument: depth.instrument, is_depth: true });
-            }
-            Ok(Message::Top(top)) => {
-                learn(frame, heads, dialect, Head { instrument: top.instrument, is_depth: false });
-            }
-            _ => {}
-        }
-        found
+        usual(lanes, self.frame, self.heads, self.dialect, self.levels)
     }
 }
 
@@ -376,7 +375,7 @@ fn moment(value: u64) -> Nanos {
 
 impl Dialect {
     /// Reads one whole message.
-    #[inline(always)]
+    #[inline]
     fn message<'a, S: Source<'a>>(
         &self,
         mut source: S,
@@ -503,7 +502,7 @@ impl Dialect {
         Ok(Message::Unknown)
     }
 
-    #[inline(always)]
+    #[inline]
     fn event<'a, S: Source<'a>>(
         &self,
         source: &mut S,
@@ -536,7 +535,7 @@ impl Dialect {
         self.symbols.find(upper).map(|(id, _)| id)
     }
 
-    #[inline(always)]
+    #[inline]
     fn depth<'a, S: Source<'a>>(
         &self,
         source: &mut S,
@@ -618,7 +617,7 @@ impl Dialect {
         Ok(Message::Depth(DepthMessage { instrument, is_partial, venue_ts, first_id, last_id, prev_id, bids, asks }))
     }
 
-    #[inline(always)]
+    #[inline]
     fn top<'a, S: Source<'a>>(&self, source: &mut S) -> Result<Message, WireError> {
         let mut seen = Seen::default();
         let mut found = None;
@@ -688,7 +687,7 @@ impl Dialect {
     }
 
     /// `id_key` is `t` for trades and `a` for aggregates; in the former `a` is an order id.
-    #[inline(always)]
+    #[inline]
     fn trade<'a, S: Source<'a>>(&self, source: &mut S, id_key: u8) -> Result<Message, WireError> {
         let mut seen = Seen::default();
         let mut found = None;

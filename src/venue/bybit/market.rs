@@ -108,7 +108,18 @@ impl Decoder {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
-        self.simd.run(Quick { frame, heads: &mut self.heads, symbols: &self.symbols, parts: &mut self.parts })
+        let Self { simd, heads, symbols, parts, .. } = self;
+        if let Some(book) = simd.run(Usual { frame, heads, symbols, parts }) {
+            return Ok(Message::Book(book));
+        }
+        let found = message(Scanner::with(*simd, frame), symbols, parts);
+        // A known beginning that does not lead to a usual message is not learnt again each time.
+        if let Ok(Message::Book(book)) = &found
+            && heads.find(frame).is_none()
+        {
+            learn(frame, heads, symbols, book);
+        }
+        found
     }
 
     /// What one message holds of levels, for measurements.
@@ -134,28 +145,20 @@ impl Decoder {
     }
 }
 
-/// One message for the scanner.
-struct Quick<'d, 'f> {
+/// One message that may be of the usual form.
+struct Usual<'d, 'f> {
     frame: &'f [u8],
-    heads: &'d mut Heads<BookHead>,
+    heads: &'d Heads<BookHead>,
     symbols: &'d Symbols,
     parts: &'d mut Parts,
 }
 
-impl Job for Quick<'_, '_> {
-    type Out = Result<Message, WireError>;
+impl Job for Usual<'_, '_> {
+    type Out = Option<BookMessage>;
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Self::Out {
-        let Self { frame, heads, symbols, parts } = self;
-        if let Some(book) = usual_book(lanes, frame, heads, symbols, parts) {
-            return Ok(Message::Book(book));
-        }
-        let found = message(Scanner::with(lanes, frame), symbols, parts);
-        if let Ok(Message::Book(book)) = &found {
-            learn(frame, heads, symbols, book);
-        }
-        found
+        usual_book(lanes, self.frame, self.heads, self.symbols, self.parts)
     }
 }
 
@@ -307,7 +310,7 @@ const SUCCESS: u32 = 7;
 const RET_MSG: u32 = 8;
 
 /// Reads one whole message.
-#[inline(always)]
+#[inline]
 fn message<'a, S: Source<'a>>(mut source: S, symbols: &Symbols, parts: &mut Parts) -> Result<Message, WireError> {
     parts.levels.clear();
     parts.trades.clear();
@@ -411,7 +414,7 @@ fn message<'a, S: Source<'a>>(mut source: S, symbols: &Symbols, parts: &mut Part
     })
 }
 
-#[inline(always)]
+#[inline]
 fn data<'a, S: Source<'a>>(
     source: &mut S,
     topic: &Topic,
@@ -434,7 +437,7 @@ fn same_symbol(symbol: &[u8], found: &[u8]) -> Result<(), WireError> {
     if symbol == found { Ok(()) } else { Err(WireError::SymbolMismatch) }
 }
 
-#[inline(always)]
+#[inline]
 fn book<'a, S: Source<'a>>(
     source: &mut S,
     symbol: &[u8],
@@ -476,7 +479,7 @@ fn book<'a, S: Source<'a>>(
     Ok(Data::Book { update_id, cross_seq, bids, asks })
 }
 
-#[inline(always)]
+#[inline]
 fn trades<'a, S: Source<'a>>(
     source: &mut S,
     symbol: &[u8],
@@ -563,7 +566,7 @@ fn decimal_or_empty<'a, S: Source<'a>>(source: &mut S, grid: &Grid) -> Result<i6
     if text.is_empty() { Ok(0) } else { grid.parse(text) }
 }
 
-#[inline(always)]
+#[inline]
 fn ticker<'a, S: Source<'a>>(source: &mut S, symbol: &[u8], grids: &Grids) -> Result<TickerMessage, WireError> {
     let mut seen = Seen::default();
     let mut out = TickerMessage {
