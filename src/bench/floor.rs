@@ -184,6 +184,7 @@ pub struct FloorDuty {
     /// Ticks that came, and orders that answered them.
     ticks: usize,
     orders: u64,
+    is_trades_turn: bool,
     failed: Option<BenchError>,
     out: Sender<Result<u64, BenchError>>,
 }
@@ -217,6 +218,7 @@ impl FloorDuty {
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             ticks: 0,
             orders: 0,
+            is_trades_turn: false,
             failed: None,
             out,
         })
@@ -230,10 +232,10 @@ impl FloorDuty {
         Ok(())
     }
 
-    /// Reads each connection once, as the engine does, and answers each tick.
+    /// Reads market data, and the other two connections in turns, as the engine does on one thread, and answers each tick.
     #[inline]
     fn echo(&mut self) -> Result<usize, BenchError> {
-        let Self { public, trade, private, order, asks, frames, buffer, ticks, orders, .. } = self;
+        let Self { public, trade, private, order, asks, frames, buffer, ticks, orders, is_trades_turn, .. } = self;
         let (Some(public), Some(trade), Some(private)) = (public.transport(), trade.transport(), private.transport())
         else {
             return Err(BenchError::LinkLost);
@@ -249,9 +251,9 @@ impl FloorDuty {
             }
             work += 1;
         }
-        for transport in [trade, private] {
-            work += usize::from(matches!(transport.try_read(buffer)?, Progress::Bytes(_)));
-        }
+        *is_trades_turn = !*is_trades_turn;
+        let quiet = if *is_trades_turn { trade } else { private };
+        work += usize::from(matches!(quiet.try_read(buffer)?, Progress::Bytes(_)));
         Ok(work)
     }
 }
