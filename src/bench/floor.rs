@@ -7,7 +7,7 @@
 use std::sync::mpsc::Sender;
 
 use super::strategy::{order_code, order_px, order_side};
-use super::traffic::write_digits;
+use super::traffic::Traffic;
 use super::{BenchError, Peer};
 use crate::net::{ClientState, Message, Progress, Transport, WsClient, WsConn, WsLimits};
 use crate::runtime::{Duty, DutyReport};
@@ -20,59 +20,34 @@ use crate::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder};
 /// Bytes of a read; many ticks.
 const READ_BYTES: usize = 1 << 16;
 
-/// A frame that carries an order, rendered once; only the digits that name the tick change.
-struct Rendered {
-    frame: Vec<u8>,
-    code_at: usize,
-    code_len: usize,
-}
-
-impl Rendered {
-    fn new(table: &InstrumentTable) -> Result<Self, BenchError> {
-        let updates = 2;
-        let spec = table.get(InstrumentId(0)).ok_or(BenchError::NoInstrument)?;
-        let px = order_px(updates, [crate::types::Ticks::new(600_000), crate::types::Ticks::new(600_001)]);
-        let command = Command {
-            kind: CommandKind::New,
-            side: order_side(updates),
-            tif: TimeInForce::ImmediateOrCancel,
-            reduce_only: false,
-            instrument: InstrumentId(0),
-            client_id: ClientOrderId(1),
-            request: 1,
-            px,
-            qty: order_code(updates),
-            at: Nanos::ZERO,
-            stamps: CommandStamps::default(),
-        };
-        let mut text = [0; ORDER_BYTES_MAX];
-        let len = OrderEncoder::new(table, 1, 5000)
-            .request(&command, 1_700_000_000_000, &mut text)
-            .map_err(|error| BenchError::Io(std::io::Error::other(error)))?;
-        let text = &text[..len];
-        // A client's frame; the mask of zeros leaves the text as it is and has the length of any other.
-        let mut frame = vec![0x81, 0x80 | 126];
-        frame.extend_from_slice(&(len as u16).to_be_bytes());
-        frame.extend_from_slice(&[0; 4]);
-        let code = spec.lot.text(order_code(updates).get());
-        let key = format!("\"qty\":\"{code}\"");
-        let at = text.windows(key.len()).position(|window| window == key.as_bytes()).ok_or(BenchError::NoInstrument)?;
-        let code_at = frame.len() + at + 7;
-        frame.extend_from_slice(text);
-        Ok(Self { frame, code_at, code_len: code.len() })
-    }
-
-    /// The frame that answers update number `updates`.
-    #[inline]
-    fn answer(&mut self, updates: u64) -> &[u8] {
-        // One digit, the point, three digits: lots are thousandths.
-        let mut digits = [0; 4];
-        write_digits(order_code(updates).get() as u64, &mut digits);
-        let code = &mut self.frame[self.code_at..self.code_at + self.code_len];
-        code[0] = digits[0];
-        code[2..5].copy_from_slice(&digits[1..]);
-        &self.frame
-    }
+/// Renders a frame that carries an order, as long as the engine's. It is the same for every tick, so that the generator has
+/// to take these orders in the order in which it asked.
+fn order_frame(table: &InstrumentTable) -> Result<Vec<u8>, BenchError> {
+    let updates = 2;
+    let px = order_px(updates, [crate::types::Ticks::new(600_000), crate::types::Ticks::new(600_001)]);
+    let command = Command {
+        kind: CommandKind::New,
+        side: order_side(updates),
+        tif: TimeInForce::ImmediateOrCancel,
+        reduce_only: false,
+        instrument: InstrumentId(0),
+        client_id: ClientOrderId(1),
+        request: 1,
+        px,
+        qty: order_code(updates),
+        at: Nanos::ZERO,
+        stamps: CommandStamps::default(),
+    };
+    let mut text = [0; ORDER_BYTES_MAX];
+    let len = OrderEncoder::new(table, 1, 5000)
+        .request(&command, 1_700_000_000_000, &mut text)
+        .map_err(|error| BenchError::Io(std::io::Error::other(error)))?;
+    // A client's frame; the mask of zeros leaves the text as it is and has the length of any other.
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend_from_slice(&(len as u16).to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(&text[..len]);
+    Ok(frame)
 }
 
 /// Length of the frame that answers a tick, in bytes, the same for every tick.
@@ -80,7 +55,7 @@ impl Rendered {
 /// # Errors
 /// If the table is empty.
 pub(super) fn order_frame_bytes(table: &InstrumentTable) -> Result<usize, BenchError> {
-    Ok(Rendered::new(table)?.frame.len())
+    Ok(order_frame(table)?.len())
 }
 
 /// Counts whole frames in a stream of bytes that a server sends.
@@ -172,39 +147,61 @@ impl Session {
     }
 }
 
+/// Which ticks ask for an order: a null engine does not read them, so it is told beforehand.
+struct Asks(Option<Box<[bool]>>);
+
+impl Asks {
+    fn of(traffic: &Traffic) -> Self {
+        // Generated ones all do, without end.
+        if traffic.is_generated() {
+            return Self(None);
+        }
+        let mut traffic = traffic.clone();
+        let mut asks = Vec::new();
+        while let Some(tick) = traffic.tick(asks.len() as u64) {
+            asks.push(tick.expected.is_some());
+        }
+        Self(Some(asks.into_boxed_slice()))
+    }
+
+    #[inline]
+    fn at(&self, tick: usize) -> bool {
+        self.0.as_ref().is_none_or(|asks| asks.get(tick).copied().unwrap_or(false))
+    }
+}
+
 /// The null engine as a duty, so that its thread is the engine's: same pinning, same idling.
 pub struct FloorDuty {
     public: Session,
     trade: Session,
     private: Session,
     is_bare: bool,
-    order: Rendered,
+    order: Vec<u8>,
+    /// Which tick asks for an order.
+    asks: Asks,
     frames: FrameCounter,
     buffer: Box<[u8]>,
-    updates: u64,
+    /// Ticks that came, and orders that answered them.
+    ticks: usize,
+    orders: u64,
+    is_trades_turn: bool,
     failed: Option<BenchError>,
     out: Sender<Result<u64, BenchError>>,
 }
 
 impl FloorDuty {
-    /// Makes a null engine that connects to `peer`; `out` gets the number of its orders, or why it failed.
+    /// Makes a null engine that connects to `peer` to answer `traffic`; `out` gets the number of its orders, or why it failed.
     ///
     /// # Errors
-    /// If it cannot connect, or the table is empty.
-    pub fn new(
-        peer: &Peer,
-        table: &InstrumentTable,
-        topics: &[String],
-        has_snapshot: bool,
-        out: Sender<Result<u64, BenchError>>,
-    ) -> Result<Self, BenchError> {
+    /// If it cannot connect, or there is no instrument.
+    pub fn new(peer: &Peer, traffic: &Traffic, out: Sender<Result<u64, BenchError>>) -> Result<Self, BenchError> {
         let lines = |topics: &[String]| -> Vec<Vec<u8>> {
             let messages = subscribe(topics, crate::types::Product::Linear).unwrap_or_default();
             messages.into_iter().map(String::into_bytes).collect()
         };
         let auth = br#"{"op":"auth","args":["bench",1700000000000,"4d47919ccdbd7704876a1afe5e2f16a4e66c8e74ab1c3f71d8077bed84919266"]}"#.to_vec();
-        let subscriptions = lines(topics);
-        let to_hear = subscriptions.len() + usize::from(has_snapshot);
+        let subscriptions = lines(traffic.topics());
+        let to_hear = subscriptions.len() + usize::from(!traffic.snapshot().is_empty());
         let public = Session::new(peer, "/v5/public/linear", subscriptions, to_hear, 1)?;
         let trade = Session::new(peer, "/v5/trade", vec![auth.clone()], 1, 2)?;
         let mut introduction = vec![auth];
@@ -215,11 +212,13 @@ impl FloorDuty {
             trade,
             private,
             is_bare: false,
-            order: Rendered::new(table)?,
+            order: order_frame(traffic.table())?,
+            asks: Asks::of(traffic),
             frames: FrameCounter::default(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
-            // The snapshot was the first.
-            updates: 1,
+            ticks: 0,
+            orders: 0,
+            is_trades_turn: false,
             failed: None,
             out,
         })
@@ -233,10 +232,10 @@ impl FloorDuty {
         Ok(())
     }
 
-    /// Reads each connection once, as the engine does, and answers each tick.
+    /// Reads market data, and the other two connections in turns, as the engine does on one thread, and answers each tick.
     #[inline]
     fn echo(&mut self) -> Result<usize, BenchError> {
-        let Self { public, trade, private, order, frames, buffer, updates, .. } = self;
+        let Self { public, trade, private, order, asks, frames, buffer, ticks, orders, is_trades_turn, .. } = self;
         let (Some(public), Some(trade), Some(private)) = (public.transport(), trade.transport(), private.transport())
         else {
             return Err(BenchError::LinkLost);
@@ -244,14 +243,17 @@ impl FloorDuty {
         let mut work = 0;
         if let Progress::Bytes(len) = public.try_read(buffer)? {
             for _ in 0..frames.count(&buffer[..len]) {
-                *updates += 1;
-                write_all(trade, order.answer(*updates))?;
+                if asks.at(*ticks) {
+                    write_all(trade, order)?;
+                    *orders += 1;
+                }
+                *ticks += 1;
             }
             work += 1;
         }
-        for transport in [trade, private] {
-            work += usize::from(matches!(transport.try_read(buffer)?, Progress::Bytes(_)));
-        }
+        *is_trades_turn = !*is_trades_turn;
+        let quiet = if *is_trades_turn { trade } else { private };
+        work += usize::from(matches!(quiet.try_read(buffer)?, Progress::Bytes(_)));
         Ok(work)
     }
 }
@@ -288,7 +290,7 @@ impl Duty for FloorDuty {
 
     fn finish(self: Box<Self>) -> DutyReport {
         // The generator ends the connections when it has all it wants, so a loss at the end says nothing.
-        let orders = self.updates - 1;
+        let orders = self.orders;
         let outcome = match self.failed {
             Some(error) if orders == 0 => Err(error),
             _ => Ok(orders),
@@ -302,7 +304,6 @@ impl Duty for FloorDuty {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::traffic::Traffic;
 
     #[test]
     fn frames_are_counted_however_they_are_split() {
@@ -329,16 +330,20 @@ mod tests {
     }
 
     #[test]
-    fn the_rendered_order_names_each_tick() {
+    fn the_order_is_as_long_as_the_engines() {
         let traffic = Traffic::generated(1000, 296, 1);
-        let mut order = Rendered::new(traffic.table()).unwrap();
-        let len = order.frame.len();
-        for updates in [2, 3, 999, 8191, 8192, 20_000] {
-            let code = traffic.table().get(InstrumentId(0)).unwrap().lot.text(order_code(updates).get());
-            let frame = order.answer(updates).to_vec();
-            assert_eq!(frame.len(), len);
-            let text = String::from_utf8_lossy(&frame[8..]).into_owned();
-            assert!(text.contains(&format!("\"qty\":\"{code}\"")), "{text}");
-        }
+        let frame = order_frame(traffic.table()).unwrap();
+        let text = String::from_utf8_lossy(&frame[8..]).into_owned();
+        let code = traffic.table().get(InstrumentId(0)).unwrap().lot.text(order_code(2).get());
+        assert!(text.contains(&format!("\"qty\":\"{code}\"")), "{text}");
+        assert_eq!(usize::from(u16::from_be_bytes([frame[2], frame[3]])), text.len());
+        assert_eq!(order_frame_bytes(traffic.table()).unwrap(), frame.len());
+    }
+
+    #[test]
+    fn ticks_that_ask_for_nothing_are_told_apart() {
+        let asks = Asks(Some(Box::new([true, false])));
+        assert_eq!([0, 1, 2].map(|tick| asks.at(tick)), [true, false, false]);
+        assert!(Asks::of(&Traffic::generated(1000, 296, 1)).at(1_000_000));
     }
 }

@@ -12,6 +12,7 @@
 //! it was *due*, so that a stall is counted against every tick that it delayed (no coordinated omission). A latency ends
 //! when the read returns that brings the order's last byte.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +45,15 @@ const ASIDE_NS: u64 = 1_000_000;
 /// A tick that goes out later than this after it was due counts as late by the generator's own fault or its machine's.
 pub const LATE_NS: u64 = 10_000;
 
+/// How the orders of a side belong to ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orders {
+    /// Each names its tick in its quantity, and its price is compared with the book's.
+    NameTheirTick,
+    /// They are all the same: each belongs to the oldest tick that waits for one.
+    InTurn,
+}
+
 /// How a side is measured.
 #[derive(Clone, Debug)]
 pub struct GeneratorConfig {
@@ -55,8 +65,8 @@ pub struct GeneratorConfig {
     pub warm_up_ns: u64,
     /// Time that is measured, in nanoseconds.
     pub measure_ns: u64,
-    /// Whether the other side has a book, and so can be asked for the right price.
-    pub checks_px: bool,
+    /// How orders belong to ticks.
+    pub orders: Orders,
     /// Its certificate, where the connections are encrypted.
     pub tls: Option<Arc<ServerConfig>>,
     /// How many of the slowest ticks are kept whole.
@@ -272,7 +282,7 @@ enum Role {
 struct Asked {
     due: Nanos,
     sent: Nanos,
-    /// The price that it leads to, where that is checked.
+    /// The price that it leads to, where that is known.
     px: Option<Ticks>,
 }
 
@@ -286,6 +296,8 @@ struct Play {
     clock: Clock,
     stop: Flag,
     outstanding: Outstanding,
+    /// The outstanding ticks of a side whose orders come in turn, the oldest first.
+    in_turn: VecDeque<u64>,
     /// The outstanding ticks, each at its number modulo the length.
     asked: Box<[Asked]>,
     /// When the second half of the measurement begins.
@@ -308,6 +320,7 @@ impl Play {
             links: Links::default(),
             introduced: Introduced::default(),
             outstanding: Outstanding::new(instruments),
+            in_turn: VecDeque::with_capacity(1 << 16),
             asked: vec![nothing; instruments.max(1) * CODES as usize * 4].into_boxed_slice(),
             second_half: Nanos::ZERO,
             report: GeneratorReport::new(config.worst),
@@ -508,6 +521,13 @@ impl Play {
 
     fn match_order(&mut self, order: &Order<'_>, arrived: Nanos) {
         let table = self.traffic.table();
+        if self.config.orders == Orders::InTurn {
+            match self.in_turn.pop_front() {
+                Some(number) => self.answered(number, None, arrived),
+                None => self.report.unmatched += 1,
+            }
+            return;
+        }
         let found = table.find(crate::types::VenueId::BYBIT, order.symbol.as_bytes()).and_then(|instrument| {
             let spec = table.get(instrument)?;
             let code = spec.lot.parse_lots(order.qty.as_bytes()).ok()?;
@@ -518,8 +538,13 @@ impl Play {
             self.report.unmatched += 1;
             return;
         };
+        self.answered(number, Some(px), arrived);
+    }
+
+    /// A tick's order came, at this price where that means something.
+    fn answered(&mut self, number: u64, px: Option<Ticks>, arrived: Nanos) {
         let asked = self.asked[(number % self.asked.len() as u64) as usize];
-        self.report.wrong_px += u64::from(asked.px.is_some_and(|expected| expected != px));
+        self.report.wrong_px += u64::from(px.is_some() && asked.px.is_some() && asked.px != px);
         if number >= self.first_measured {
             let latency_ns = arrived.saturating_since(asked.due);
             let half = usize::from(asked.due >= self.second_half);
@@ -594,11 +619,13 @@ impl Play {
         conn.flush()?;
         let is_measured = number >= self.first_measured;
         if let Some(expected) = tick.expected {
-            if is_sent {
-                self.outstanding.ask(&expected, number);
+            match self.config.orders {
+                Orders::NameTheirTick if is_sent => self.outstanding.ask(&expected, number),
+                Orders::InTurn if is_sent => self.in_turn.push_back(number),
+                _ => {}
             }
             let idx = (number % self.asked.len() as u64) as usize;
-            self.asked[idx] = Asked { due, sent: now, px: expected.px.filter(|_| self.config.checks_px) };
+            self.asked[idx] = Asked { due, sent: now, px: expected.px };
             self.report.asked += u64::from(is_measured);
             self.waiting_orders += u64::from(is_measured && is_sent);
         }

@@ -47,7 +47,7 @@ use crate::net::WsUrl;
 use crate::net::tls::{self, Roots, TlsError};
 use crate::ring::Flag;
 use crate::runtime::{Clock, Idle, LatencyStages, ThreadPlan, Topology, start};
-use generator::Generator;
+use generator::{Generator, Orders};
 
 /// Why a bench could not be made or is worth nothing.
 #[derive(Debug, thiserror::Error)]
@@ -430,7 +430,7 @@ fn run_side(
         }
         Contender::Rival | Contender::RivalSpin => {
             let rival = options.rival.as_ref().ok_or_else(|| BenchError::Rival("is absent".to_owned()))?;
-            let generator = start_generator(case, options, true, tls, clock)?;
+            let generator = start_generator(case, options, Orders::NameTheirTick, tls, clock)?;
             let mut running = rival.start(generator.addr(), case, tls, contender == Contender::RivalSpin)?;
             let failed = wait_for(&generator, || running.has_ended());
             let counts = counts();
@@ -450,7 +450,7 @@ fn run_side(
 fn start_generator(
     case: &Case,
     options: &BenchOptions,
-    checks_px: bool,
+    orders: Orders,
     tls: &BenchTls,
     clock: &Clock,
 ) -> Result<Generator, BenchError> {
@@ -459,7 +459,7 @@ fn start_generator(
         idle: case.idle,
         warm_up_ns: options.warm_up_ns,
         measure_ns: options.measure_ns,
-        checks_px,
+        orders,
         tls: (case.carrier == Carrier::Tls).then(|| tls.server.clone()),
         worst: options.worst,
     };
@@ -486,12 +486,9 @@ fn run_floor(
     clock: &Clock,
     counts: impl FnOnce() -> Counts,
 ) -> Result<(GeneratorReport, Counts), BenchError> {
-    let generator = start_generator(case, options, false, tls, clock)?;
+    let generator = start_generator(case, options, Orders::InTurn, tls, clock)?;
     let (out, outcome) = mpsc::channel();
-    let traffic = &case.traffic;
-    let has_snapshot = !traffic.snapshot().is_empty();
-    let peer = Peer::new(generator.addr(), case, tls);
-    let duty = floor::FloorDuty::new(&peer, traffic.table(), traffic.topics(), has_snapshot, out)?;
+    let duty = floor::FloorDuty::new(&Peer::new(generator.addr(), case, tls), &case.traffic, out)?;
     let plan = ThreadPlan {
         name: "floor".to_owned(),
         cpu: case.engine_cpus().first().copied(),
@@ -519,7 +516,7 @@ fn run_engine(
     clock: &Clock,
     counts: impl FnOnce() -> Counts,
 ) -> Result<(GeneratorReport, Counts, EngineSide), BenchError> {
-    let generator = start_generator(case, options, true, tls, clock)?;
+    let generator = start_generator(case, options, Orders::NameTheirTick, tls, clock)?;
     let mut live = engine::start(&Peer::new(generator.addr(), case, tls), case)?;
     let is_armed = engine::arm(&mut live, || generator.is_finished() || options.stop.is_set());
     wait_for(&generator, || false);

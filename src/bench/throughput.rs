@@ -37,7 +37,7 @@ pub struct Limit {
     pub grew_per_s: Option<u32>,
     /// Median latency at the rate that it kept.
     pub latency_ns_p50: u64,
-    /// Whether the generator itself was late by more than [`GROWTH_NS`] at the median of the lowest rate that was not kept:
+    /// Whether the generator itself was late by more than 20 µs at the median of the lowest rate that was not kept:
     /// then the limit may be the generator's.
     pub is_generator_late: bool,
 }

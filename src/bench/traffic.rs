@@ -26,7 +26,7 @@ const SNAPSHOT_LEVELS: i64 = 50;
 const FRAME_HEADER_BYTES: i64 = 4;
 
 /// Shortest and longest mean length of a generated tick's frame, in bytes: a few levels, and nearly all that a book of
-/// [`SNAPSHOT_LEVELS`] has.
+/// `SNAPSHOT_LEVELS` has.
 pub const FRAME_BYTES: (usize, usize) = (220, 1_600);
 
 /// Highest bid and lowest ask that ever appear. Each side stays on its side of the border, so that no order of the

@@ -141,7 +141,8 @@ pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningTh
             }
             if stop.is_set() {
                 polls_to_drain -= 1;
-                if work == 0 || polls_to_drain == 0 {
+                // Two in a row: a duty may look at one source in one poll and at the other in the next.
+                if (work == 0 && idle_polls > 0) || polls_to_drain == 0 {
                     break;
                 }
             }

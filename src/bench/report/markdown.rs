@@ -332,7 +332,7 @@ fn write_conduct(out: &mut String, c: &ReportContext) -> fmt::Result {
         out,
         "- Sides take turns within each round: the same ticks, schedule and cores for all.\n\
          - Sockets: loopback TCP, TCP_NODELAY, three connections (market data, order entry, private); the floor has the same three\n  \
-         with the same history and reads the same answers. TLS is rustls with a certificate made for this run.\n\
+         with the same history and reads the same answers. On one thread market data is read each time, the other two in turns. TLS is rustls with a certificate made for this run.\n\
          - Segments are those of the whole network namespace while a side ran, introductions and warm-up included, both directions.\n\
          - A round in which the system took a core from one of the threads more than {PREEMPTIONS_PER_S_MAX} times a second, on any side, is\n  \
          repeated, whatever its latencies, at most once for each round that is wanted.\n\
