@@ -143,7 +143,7 @@ pub fn prove(
     let case = Case { idle: Idle::Spin, ..case.clone() };
     let clock = Clock::new();
     let plan = WitnessPlan { go: Flag::new(), over: Flag::new(), provocation };
-    let generator = start_generator(&case, options, true, tls, &clock)?;
+    let generator = start_generator(&case, options, Orders::Priced, tls, &clock)?;
     let peer = Peer::new(generator.addr(), &case, tls);
     let mut live = engine::start_watched(&peer, &case, plan.clone())?;
     // After all rings and buffers are made, and before anything of theirs is used: their pages are there from now on.

@@ -24,6 +24,8 @@ mod general;
 mod heads;
 #[cfg(target_arch = "x86_64")]
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod runs;
 mod scan;
 #[cfg(test)]
 mod sequence_tests;

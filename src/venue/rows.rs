@@ -26,6 +26,7 @@ use std::arch::x86_64::*;
 
 use super::WireError;
 use super::column::{self, Sse};
+use super::runs;
 use super::scan::{Rest, RowTaker, Scanner};
 use super::simd::Lanes;
 use super::source::{Grid, LevelBuf, Rows, Span};
@@ -35,7 +36,7 @@ use crate::types::{Level, Lots, Ticks};
 const WINDOW: usize = 64;
 
 /// Digits on either side of the dot in a lane.
-const HALF: usize = 8;
+pub(super) const HALF: usize = 8;
 
 /// Proof that the processor has AVX2, BMI1, BMI2, POPCNT and LZCNT (and with them SSE4.1).
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,7 @@ impl Steps {
 }
 
 /// For each number of decimals, where each byte of a lane comes from so that the step's last decimal becomes the last byte.
-static SHIFTS: [[u8; 16]; HALF + 1] = {
+pub(super) static SHIFTS: [[u8; 16]; HALF + 1] = {
     let mut shifts = [[0x80; 16]; HALF + 1];
     let mut decimals = 0;
     while decimals <= HALF {
@@ -125,7 +126,7 @@ static SHIFTS: [[u8; 16]; HALF + 1] = {
 };
 
 /// For each number of decimals, the bytes of a lane that must be zero.
-static SURPLUS: [[u8; 16]; HALF + 1] = {
+pub(super) static SURPLUS: [[u8; 16]; HALF + 1] = {
     let mut surplus = [[0; 16]; HALF + 1];
     let mut decimals = 0;
     while decimals <= HALF {
@@ -167,7 +168,15 @@ impl RowTaker for WidestRows {
     #[inline(always)]
     fn take(&mut self, bytes: &[u8], pos: usize, out: &mut Rows) -> (usize, Rest) {
         let Some(decimals) = self.steps.0 else { return (pos, Rest::Unusual) };
+        let mut pos = pos;
         // SAFETY: a `Widest` is made by `detect` alone, and only if the processor has all these features.
+        while let Some((end, rest)) = unsafe { runs::take(bytes, pos, decimals, out) } {
+            if rest == Rest::Nothing {
+                return (end, rest);
+            }
+            pos = end;
+        }
+        // SAFETY: as above.
         unsafe { take_by_two(bytes, pos, decimals, out) }
     }
 }
@@ -327,7 +336,7 @@ impl Number {
 
 #[target_feature(enable = "sse2")]
 #[inline]
-fn load_16(bytes: &[u8; 16]) -> __m128i {
+pub(super) fn load_16(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: sixteen bytes are read from an array of sixteen.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
@@ -449,8 +458,11 @@ fn take_by_one(bytes: &[u8], start: usize, (px, qty): (u8, u8), out: &mut Rows) 
                 && word(px_end) & 0xff_ffff == u32::from_le_bytes(*b"\",\"\0")
                 && word(qty_end) & 0xffff == u32::from_le_bytes(*b"\"]\0\0");
             let next = word(qty_end) >> 16 & 0xff;
+            // Sixteen characters are loaded: what is longer would lose its first ones.
             let fits = |number: Number| {
-                (1..=HALF as u32).contains(&number.before) && number.len.wrapping_sub(number.before) < HALF as u32 + 2
+                (1..=HALF as u32).contains(&number.before)
+                    && number.len.wrapping_sub(number.before) < HALF as u32 + 2
+                    && number.len <= 16
             };
             if !is_row || !fits(px_number) || !fits(qty_number) {
                 return (pos + row as usize, Rest::Unusual);

@@ -899,6 +899,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_longest_numbers_are_whole_or_refused_by_every_way() {
+        let grid = Grid::new(Step::from_text(b"0.00000001").unwrap());
+        for number in ["1.00000001", "1234567.12345678", "12345678.12345678", "99999999.99999999", "123456789.12345678"]
+        {
+            for rows in [1, 2, 3, 40, 41] {
+                let row = format!(r#"["{number}","{number}"]"#);
+                let text = format!("{{\"key\":\"and some before\":[{}],\"and\":\"more\"}}", vec![row; rows].join(","));
+                for simd in Simd::all() {
+                    let mut out = LevelBuf::new();
+                    let job = ReadLevels { text: text.as_bytes(), grids: (&grid, &grid), out: &mut out };
+                    let found = simd.run(At { pos: text.find('[').unwrap(), job });
+                    match grid.parse(number.as_bytes()) {
+                        Ok(want) => {
+                            let levels = out.get(found.unwrap());
+                            assert_eq!(levels.len(), rows);
+                            assert!(
+                                levels.iter().all(|level| (level.px.get(), level.qty.get()) == (want, want)),
+                                "{number}"
+                            );
+                        }
+                        Err(_) => assert!(found.is_err(), "{}: {number}", simd.name()),
+                    }
+                }
+            }
+        }
+    }
+
     struct At<'a> {
         pos: usize,
         job: ReadLevels<'a>,
@@ -929,18 +957,22 @@ mod tests {
         fn levels_equal_the_plain_conversion_whatever_came_before(
             lists in prop::collection::vec(
                 (
-                    prop::collection::vec(("[1-9][0-9]{0,8}(\\.[0-9]{1,9})?", "[0-9]{1,9}(\\.[0-9]{1,9})?"), 0..9),
+                    (prop::collection::vec(("[1-9][0-9]{0,8}(\\.[0-9]{1,9})?", "[0-9]{1,9}(\\.[0-9]{1,9})?"), 0..9), 1usize..30),
                     (1u32..4, 0u8..=12), (1u32..4, 0u8..=12), any::<bool>(),
                 ),
                 1..12,
             ),
         ) {
             let mut ways: Vec<_> = Simd::all().map(|simd| (simd, LevelBuf::new())).collect();
-            for (rows, px, qty, is_spaced) in lists {
+            for ((rows, times), px, qty, is_spaced) in lists {
                 let (px, qty) = (Grid::new(Step::new(px.0, px.1).unwrap()), Grid::new(Step::new(qty.0, qty.1).unwrap()));
                 let row = |(p, q): &(String, String)| format!(r#"["{p}","{q}"]"#);
-                let text = format!("[{}]  ", rows.iter().map(row).collect::<Vec<_>>().join(","));
-                let text = if is_spaced { text.replace(',', " , ") } else { text };
+                // Long lists are taken in runs, and numbers are loaded by their ends, so something must stand before them.
+                let rows: Vec<_> = rows.iter().cycle().take(rows.len() * times).cloned().collect();
+                let list = format!("[{}]  ", rows.iter().map(row).collect::<Vec<_>>().join(","));
+                let list = if is_spaced { list.replace(',', " , ") } else { list };
+                let before = "{\"key\":\"and some before\":";
+                let text = format!("{before}{list}");
                 let want: Result<Vec<(i64, i64)>, WireError> = rows
                     .iter()
                     .map(|(p, q)| match (px.parse(p.as_bytes())?, qty.parse(q.as_bytes())?) {
@@ -951,7 +983,8 @@ mod tests {
                 // One memory for each way to read them: they remember differently.
                 for (simd, out) in &mut ways {
                     out.clear();
-                    let found = simd.run(ReadLevels { text: text.as_bytes(), grids: (&px, &qty), out });
+                    let job = ReadLevels { text: text.as_bytes(), grids: (&px, &qty), out };
+                    let found = simd.run(At { pos: before.len(), job });
                     let levels = |span| out.get(span).iter().map(|l| (l.px.get(), l.qty.get())).collect::<Vec<_>>();
                     prop_assert_eq!(&found.map(levels), &want, "{}", simd.name());
                 }

@@ -149,12 +149,24 @@ pub(crate) struct LevelBuf {
 pub(crate) struct Rows {
     pub(super) levels: Box<[Level]>,
     pub(super) len: usize,
+    /// What runs of rows are taken by; means nothing between.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) marks: Box<super::runs::Marks>,
 }
 
 impl LevelBuf {
     pub(crate) fn new() -> Self {
         let levels = vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice();
-        Self { rows: Rows { levels, len: 0 }, px_written: WrittenByStep::new(), qty_written: WrittenByStep::new() }
+        Self {
+            rows: Rows {
+                levels,
+                len: 0,
+                #[cfg(target_arch = "x86_64")]
+                marks: Box::default(),
+            },
+            px_written: WrittenByStep::new(),
+            qty_written: WrittenByStep::new(),
+        }
     }
 
     pub(crate) fn clear(&mut self) {
