@@ -349,3 +349,74 @@ impl Duty for LiveFeedDuty {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Traffic;
+    use crate::net::{HttpCodec, HttpConn, Listener, WsConn, WsLimits, WsUrl};
+    use crate::ring::spsc;
+    use crate::runtime::BAN_PAUSE_NS;
+    use crate::types::VenueId;
+    use crate::venue::FeedConfig;
+
+    /// A server's end of the connection that a feed opens.
+    fn accept(listener: &mut Listener, duty: &mut LiveFeedDuty, clock: &Clock) -> WsConn {
+        let mut http: Option<HttpConn> = None;
+        loop {
+            duty.poll(clock.now());
+            match &mut http {
+                None => http = listener.accept().unwrap().map(|tcp| HttpConn::new(tcp, HttpCodec::new(1024, 4096))),
+                Some(conn) => {
+                    conn.fill().unwrap();
+                    let upgrade = conn.next_request().unwrap().map(|request| request.upgrade().unwrap());
+                    if let Some(upgrade) = upgrade {
+                        let mut ws = http.take().unwrap().upgrade(&upgrade, WsLimits::default());
+                        ws.flush().unwrap();
+                        return ws;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_burst_is_taken_message_by_message_and_none_is_left() {
+        const TICKS: u64 = 5;
+        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let mut traffic = Traffic::generated(1000, 296, 1);
+        let table = traffic.table().clone();
+        let clock = Clock::new();
+        let link = LinkConfig {
+            url: WsUrl::parse(&format!("ws://{}/", listener.local_addr().unwrap())).unwrap(),
+            tls: None,
+            limits: WsLimits::default(),
+            ban_pause_ns: BAN_PAUSE_NS,
+            dial: Dial::Socket,
+        };
+        let feed = MarketFeed::new(VenueId::BYBIT, &table, FeedConfig::default()).unwrap();
+        let (ring, _events) = spsc(1024);
+        let config = LiveFeedConfig::new(link, Vec::new(), Vec::new());
+        let mut duty = LiveFeedDuty::new(config, feed, &table, ring, clock.clone());
+        let mut server = accept(&mut listener, &mut duty, &clock);
+        while !duty.is_told_up {
+            duty.poll(clock.now());
+        }
+        server.send_text(traffic.snapshot()).unwrap();
+        for number in 0..TICKS {
+            server.send_text(traffic.tick(number).unwrap().payload).unwrap();
+        }
+        server.flush().unwrap();
+        let mut polls_with_work = 0;
+        let mut idle_polls = 0;
+        while idle_polls < 1000 {
+            let work = duty.poll(clock.now());
+            assert!(work <= MESSAGES_PER_POLL, "{work} messages in one poll");
+            polls_with_work += work as u64;
+            idle_polls = if work == 0 && polls_with_work > TICKS { idle_polls + 1 } else { 0 };
+        }
+        assert_eq!(polls_with_work, TICKS + 1);
+        let counters = duty.feed.counters();
+        assert_eq!((counters.messages, counters.decode_errors, counters.gaps), (TICKS + 1, 0, 0));
+    }
+}
