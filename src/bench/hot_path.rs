@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::generator::SETTLE_NS;
+use super::generator::{Orders, SETTLE_NS};
 use super::{BenchError, BenchOptions, BenchTls, Carrier, Case, Peer, check, engine, start_generator, wait_for};
 use crate::ring::Flag;
 use crate::runtime::{Clock, Idle, Live, Provocation, WitnessPlan, alloc};
@@ -143,7 +143,7 @@ pub fn prove(
     let case = Case { idle: Idle::Spin, ..case.clone() };
     let clock = Clock::new();
     let plan = WitnessPlan { go: Flag::new(), over: Flag::new(), provocation };
-    let generator = start_generator(&case, options, Orders::Priced, tls, &clock)?;
+    let generator = start_generator(&case, options, Orders::NameTheirTick, tls, &clock)?;
     let peer = Peer::new(generator.addr(), &case, tls);
     let mut live = engine::start_watched(&peer, &case, plan.clone())?;
     // After all rings and buffers are made, and before anything of theirs is used: their pages are there from now on.

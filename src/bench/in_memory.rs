@@ -157,8 +157,14 @@ pub(super) fn round(traffic: &Traffic, ticks: u64, clock: &Clock) -> Result<Roun
     if total.is_empty() {
         return Err(BenchError::NoOrders { side: "in memory", asked, hint: String::new() });
     }
-    let side =
-        |contender, latency| Side { contender, latency, generator: None, preemptions: 0, tcp: TcpCounters::default() };
+    let side = |contender, latency| Side {
+        contender,
+        latency,
+        generator: None,
+        preemptions: 0,
+        waited_ns: 0,
+        tcp: TcpCounters::default(),
+    };
     Ok(Round {
         sides: vec![side(Contender::Floor, floor), side(Contender::Engine, total)],
         stages,

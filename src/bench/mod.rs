@@ -279,6 +279,8 @@ pub struct Side {
     pub generator: Option<GeneratorReport>,
     /// How often the system took a core away from one of the threads of this process.
     pub preemptions: u64,
+    /// How long these threads were ready and had no core, in nanoseconds.
+    pub waited_ns: u64,
     /// What TCP sent meanwhile.
     pub tcp: TcpCounters,
 }
@@ -287,7 +289,9 @@ impl Side {
     /// Whether other work took a core so often that the round says more about it than about this side.
     fn is_disturbed(&self, options: &BenchOptions) -> bool {
         let allowed_ns = u128::from(options.warm_up_ns + options.measure_ns) * u128::from(PREEMPTIONS_PER_S_MAX);
-        u128::from(self.preemptions) * 1_000_000_000 > allowed_ns
+        let has_waited = u128::from(self.waited_ns) * 100
+            > u128::from(options.warm_up_ns + options.measure_ns) * u128::from(WAITED_PERCENT_MAX);
+        u128::from(self.preemptions) * 1_000_000_000 > allowed_ns || has_waited
     }
 }
 
@@ -305,6 +309,9 @@ pub struct Measured {
 /// A side from which a core is taken more often than this in a second is measured again. In the quietest seconds of a
 /// virtual machine with two cores it was 60 to 95; by what is not known, so that staying below proves no quiet.
 pub const PREEMPTIONS_PER_S_MAX: u64 = 120;
+
+/// So is one whose threads were ready without a core for more than this share of the time, in percent.
+pub const WAITED_PERCENT_MAX: u64 = 3;
 
 /// Rounds that are repeated at most, for each one that is wanted.
 const REPEATS_PER_ROUND: usize = 1;
@@ -409,13 +416,14 @@ fn run_side(
         return Err(BenchError::Stopped);
     }
     let tcp_before = TcpCounters::read();
-    let preempted_before = machine::preemptions();
+    let (preempted_before, waited_before) = (machine::preemptions(), machine::waited_ns());
     // Both are read when the generator is done and before threads end and take their counts with them.
     let counts = || {
         let preemptions = machine::preemptions().saturating_sub(preempted_before);
-        (preemptions, TcpCounters::read().since(tcp_before))
+        let waited_ns = machine::waited_ns().saturating_sub(waited_before);
+        (preemptions, waited_ns, TcpCounters::read().since(tcp_before))
     };
-    let (report, (preemptions, tcp), inside) = match contender {
+    let (report, (preemptions, waited_ns, tcp), inside) = match contender {
         Contender::Echo => {
             let (report, counts) = echo::run(case, options, tls, clock, counts)?;
             (report, counts, None)
@@ -444,7 +452,7 @@ fn run_side(
         }
     };
     let latency = report.wire_to_wire.clone();
-    Ok((Side { contender, latency, generator: Some(report), preemptions, tcp }, inside))
+    Ok((Side { contender, latency, generator: Some(report), preemptions, waited_ns, tcp }, inside))
 }
 
 fn start_generator(
@@ -477,7 +485,7 @@ fn wait_for(generator: &Generator, mut has_ended: impl FnMut() -> bool) -> bool 
     false
 }
 
-type Counts = (u64, TcpCounters);
+type Counts = (u64, u64, TcpCounters);
 
 fn run_floor(
     case: &Case,

@@ -31,6 +31,9 @@ const COMMANDS_PER_POLL: usize = 16;
 /// seldom finds one under way.
 pub const WARM_EVERY_NS: u64 = 100_000;
 
+/// Polls in a row that send orders and leave the sockets for later.
+const UNREAD_POLLS_MAX: u32 = 8;
+
 /// How long a login is valid: longer than any clock should be off.
 const LOGIN_VALID_MS: u64 = 5_000;
 
@@ -134,6 +137,8 @@ pub struct GatewayDuty {
     handed_on: Option<Producer<Record>>,
     /// Which connection the next poll reads, where they take turns.
     next_read: LinkKind,
+    /// Polls in a row that sent orders and read nothing.
+    unread_polls: u32,
 }
 
 impl GatewayDuty {
@@ -171,6 +176,7 @@ impl GatewayDuty {
             rehearsal: config.trade.as_ref().and_then(|link| Rehearsal::new(config.warm_every_ns, link.tls.is_some())),
             handed_on: None,
             next_read: LinkKind::Trade,
+            unread_polls: 0,
             config,
         }
     }
@@ -278,9 +284,13 @@ impl GatewayDuty {
     /// at most. Pipes in memory cost nothing and are read each time.
     #[inline]
     fn takes_turn(&self, kind: LinkKind) -> bool {
-        let is_socket = |link: &LinkConfig| matches!(link.dial, Dial::Socket);
         let is_steady = self.trade.link.is_some() && self.trade.is_ready && self.private.is_ready;
-        !is_steady || !is_socket(&self.config.private) || kind == self.next_read
+        !is_steady || !self.reads_sockets() || kind == self.next_read
+    }
+
+    #[inline]
+    fn reads_sockets(&self) -> bool {
+        matches!(self.config.private.dial, Dial::Socket)
     }
 
     /// Reads once and handles every whole message; returns how many there were.
@@ -445,6 +455,7 @@ impl Duty for GatewayDuty {
             pulse.poll(now);
         }
         // Commands first: an order that waits is a tick that ages.
+        let sent_before = self.sent;
         for _ in 0..COMMANDS_PER_POLL {
             let Some(record) = self.commands.pop() else { break };
             work += 1;
@@ -455,6 +466,12 @@ impl Duty for GatewayDuty {
             }
         }
         self.outlet.flush();
+        // In a burst the next order is being decided: no answer can be as urgent, for a few orders.
+        self.unread_polls = if self.sent > sent_before { self.unread_polls + 1 } else { 0 };
+        if (1..=UNREAD_POLLS_MAX).contains(&self.unread_polls) && self.reads_sockets() {
+            return work;
+        }
+        self.unread_polls = 0;
         for kind in [LinkKind::Trade, LinkKind::Private] {
             let Some(link) = &mut self.session(kind).link else { continue };
             match link.poll(now) {

@@ -8,7 +8,7 @@
 
 use super::clock::{Clock, stamp_between};
 use super::duty::{Duty, DutyReport};
-use super::link::{LinkConfig, LinkNews, WsLink};
+use super::link::{Dial, LinkConfig, LinkNews, WsLink};
 use super::outlet::MarketOutlet;
 use super::replay_feed::{FeedReport, keep_error};
 use crate::net::{CloseReason, Message};
@@ -19,6 +19,10 @@ use crate::venue::{Arrival, EventSink, MarketFeed};
 
 /// Most connections at a time: one number is kept for the one that replaces another.
 pub const MARKET_CONNECTIONS_MAX: usize = SOURCES_MAX - 1;
+
+/// Messages taken from a socket in one poll: a burst comes with one read, and whoever shares the thread answers the first of
+/// it before the second is decoded.
+const MESSAGES_PER_POLL: usize = 1;
 
 /// Time between two looks at what is silent or old.
 const WATCH_EVERY_NS: u64 = 500_000_000;
@@ -61,6 +65,10 @@ struct Line {
     opened_at: Nanos,
     /// Whether it is to be given up as soon as its successor carries its streams.
     is_retiring: bool,
+    /// When the newest read returned.
+    recv: Nanos,
+    /// Whether that read may have brought more messages than were taken. At worst, as after a reconnection, it did not.
+    has_more: bool,
 }
 
 /// See the module's documentation.
@@ -162,16 +170,35 @@ impl LiveFeedDuty {
     #[inline]
     fn read(&mut self, idx: usize) -> Result<usize, CloseReason> {
         let Self { lines, feed, outlet, clock, first_errors, resyncs, config, .. } = self;
-        let Line { link, source, .. } = &mut lines[idx];
+        let Line { link, source, recv: line_recv, has_more, .. } = &mut lines[idx];
         let Some(conn) = link.conn() else { return Ok(0) };
-        if conn.fill().map_err(CloseReason::from)? == 0 {
-            return Ok(0);
-        }
-        let recv = clock.now();
+        let mut recv = *line_recv;
+        let mut has_read = false;
+        // A pipe in memory moves once in a step of virtual time, and everything that came must be taken in it.
+        let count_max = if matches!(config.link.dial, Dial::Socket) { MESSAGES_PER_POLL } else { usize::MAX };
         feed.set_source(config.races().then_some(*source));
         let mut count = 0;
         let mut must_flush = false;
-        while let Some(message) = conn.next_message().map_err(CloseReason::from)? {
+        loop {
+            if count == count_max {
+                *has_more = true;
+                break;
+            }
+            // Without a message left of the last read, there is nothing to be found before the next one.
+            let message = if *has_more || has_read { conn.next_message().map_err(CloseReason::from)? } else { None };
+            let Some(message) = message else {
+                *has_more = false;
+                if has_read || count > 0 {
+                    break;
+                }
+                has_read = true;
+                if conn.fill().map_err(CloseReason::from)? == 0 {
+                    return Ok(0);
+                }
+                recv = clock.now();
+                *line_recv = recv;
+                continue;
+            };
             count += 1;
             match message {
                 Message::Text(frame) => {
@@ -262,7 +289,8 @@ impl LiveFeedDuty {
 
 impl Line {
     fn new(config: &LiveFeedConfig, source: u8) -> Self {
-        Self { link: WsLink::new(config.link.clone()), source, opened_at: Nanos::ZERO, is_retiring: false }
+        let link = WsLink::new(config.link.clone());
+        Self { link, source, opened_at: Nanos::ZERO, is_retiring: false, recv: Nanos::ZERO, has_more: false }
     }
 }
 
@@ -319,5 +347,76 @@ impl Duty for LiveFeedDuty {
             renewals: self.renewals,
             lost_links: self.lost_links,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Traffic;
+    use crate::net::{HttpCodec, HttpConn, Listener, WsConn, WsLimits, WsUrl};
+    use crate::ring::spsc;
+    use crate::runtime::BAN_PAUSE_NS;
+    use crate::types::VenueId;
+    use crate::venue::FeedConfig;
+
+    /// A server's end of the connection that a feed opens.
+    fn accept(listener: &mut Listener, duty: &mut LiveFeedDuty, clock: &Clock) -> WsConn {
+        let mut http: Option<HttpConn> = None;
+        loop {
+            duty.poll(clock.now());
+            match &mut http {
+                None => http = listener.accept().unwrap().map(|tcp| HttpConn::new(tcp, HttpCodec::new(1024, 4096))),
+                Some(conn) => {
+                    conn.fill().unwrap();
+                    let upgrade = conn.next_request().unwrap().map(|request| request.upgrade().unwrap());
+                    if let Some(upgrade) = upgrade {
+                        let mut ws = http.take().unwrap().upgrade(&upgrade, WsLimits::default());
+                        ws.flush().unwrap();
+                        return ws;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_burst_is_taken_message_by_message_and_none_is_left() {
+        const TICKS: u64 = 5;
+        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let mut traffic = Traffic::generated(1000, 296, 1);
+        let table = traffic.table().clone();
+        let clock = Clock::new();
+        let link = LinkConfig {
+            url: WsUrl::parse(&format!("ws://{}/", listener.local_addr().unwrap())).unwrap(),
+            tls: None,
+            limits: WsLimits::default(),
+            ban_pause_ns: BAN_PAUSE_NS,
+            dial: Dial::Socket,
+        };
+        let feed = MarketFeed::new(VenueId::BYBIT, &table, FeedConfig::default()).unwrap();
+        let (ring, _events) = spsc(1024);
+        let config = LiveFeedConfig::new(link, Vec::new(), Vec::new());
+        let mut duty = LiveFeedDuty::new(config, feed, &table, ring, clock.clone());
+        let mut server = accept(&mut listener, &mut duty, &clock);
+        while !duty.is_told_up {
+            duty.poll(clock.now());
+        }
+        server.send_text(traffic.snapshot()).unwrap();
+        for number in 0..TICKS {
+            server.send_text(traffic.tick(number).unwrap().payload).unwrap();
+        }
+        server.flush().unwrap();
+        let mut polls_with_work = 0;
+        let mut idle_polls = 0;
+        while idle_polls < 1000 {
+            let work = duty.poll(clock.now());
+            assert!(work <= MESSAGES_PER_POLL, "{work} messages in one poll");
+            polls_with_work += work as u64;
+            idle_polls = if work == 0 && polls_with_work > TICKS { idle_polls + 1 } else { 0 };
+        }
+        assert_eq!(polls_with_work, TICKS + 1);
+        let counters = duty.feed.counters();
+        assert_eq!((counters.messages, counters.decode_errors, counters.gaps), (TICKS + 1, 0, 0));
     }
 }

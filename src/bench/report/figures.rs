@@ -142,6 +142,8 @@ pub(super) struct RoundFigures {
     pub(super) distance: Distance,
     /// Times that a core was taken from a thread of this process, in the order of the contenders.
     pub(super) preemptions: Vec<u64>,
+    /// How long these threads were ready without a core, likewise.
+    pub(super) waited_ns: Vec<u64>,
 }
 
 /// What each stage of one order took, in nanoseconds.
@@ -308,6 +310,7 @@ fn round_figures(round: &Round) -> RoundFigures {
         tick_to_order_ns: levels(round.stages.named()[7].1),
         distance: round.distance,
         preemptions: round.sides.iter().map(|side| side.preemptions).collect(),
+        waited_ns: round.sides.iter().map(|side| side.waited_ns).collect(),
     }
 }
 

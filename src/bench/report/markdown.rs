@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::ReportContext;
 use super::figures::{Beside, CaseFigures, ContenderFigures, Spread, WorstTick};
-use crate::bench::{Contender, LATE_NS, Limits, PREEMPTIONS_PER_S_MAX};
+use crate::bench::{Contender, LATE_NS, Limits, PREEMPTIONS_PER_S_MAX, WAITED_PERCENT_MAX};
 
 /// Characters of a slow tick's message that are shown; the JSON holds all of it.
 const FRAME_CHARS: usize = 160;
@@ -178,8 +178,8 @@ fn write_rounds(out: &mut String, case: &CaseFigures) -> fmt::Result {
     for side in &case.contenders {
         write!(out, " {} |", side.contender.name())?;
     }
-    writeln!(out, " inside ns | line ns | ring ns | preempted |")?;
-    writeln!(out, "|---:|{}---:|---:|---:|---:|", "---:|".repeat(case.contenders.len()))?;
+    writeln!(out, " inside ns | line ns | ring ns | preempted | waited ms |")?;
+    writeln!(out, "|---:|{}---:|---:|---:|---:|---:|", "---:|".repeat(case.contenders.len()))?;
     for (idx, round) in case.by_round.iter().enumerate() {
         write!(out, "| {} |", idx + 1)?;
         for side in &round.latency_ns {
@@ -187,19 +187,22 @@ fn write_rounds(out: &mut String, case: &CaseFigures) -> fmt::Result {
         }
         let inside = round.tick_to_order_ns.map(|ns| ns.to_string()).list().join(" / ");
         let preempted: Vec<String> = round.preemptions.iter().map(u64::to_string).collect();
+        let waited: Vec<String> = round.waited_ns.iter().map(|ns| (ns / 1_000_000).to_string()).collect();
         let distance = round.distance;
         writeln!(
             out,
-            " {inside} | {} | {} | {} |",
+            " {inside} | {} | {} | {} | {} |",
             distance.line_one_way_ns,
             distance.ring_one_way_ns,
-            preempted.join(" / ")
+            preempted.join(" / "),
+            waited.join(" / ")
         )?;
     }
     writeln!(
         out,
         "\np50 / p99 / p99.9, µs unless said otherwise. Line and ring: one way between the generator's core and the engine's,\n\
-         probed before each round. Preempted: how often the system took a core from a thread, in the order of the sides.\n"
+         probed before each round. Preempted: how often the system took a core from a thread; waited: how long\n\
+         threads were ready without one; both in the order of the sides.\n"
     )
 }
 
@@ -334,8 +337,8 @@ fn write_conduct(out: &mut String, c: &ReportContext) -> fmt::Result {
          - Sockets: loopback TCP, TCP_NODELAY, three connections (market data, order entry, private); the floor has the same three\n  \
          with the same history and reads the same answers. On one thread market data is read each time, the other two in turns. TLS is rustls with a certificate made for this run.\n\
          - Segments are those of the whole network namespace while a side ran, introductions and warm-up included, both directions.\n\
-         - A round in which the system took a core from one of the threads more than {PREEMPTIONS_PER_S_MAX} times a second, on any side, is\n  \
-         repeated, whatever its latencies, at most once for each round that is wanted.\n\
+         - A round in which the system took a core from one of the threads more than {PREEMPTIONS_PER_S_MAX} times a second, or let them wait for\n  \
+         one for more than {WAITED_PERCENT_MAX} % of the time, on any side, is repeated, whatever its latencies, at most once for each round that is wanted.\n\
          - Every order names its tick; floor and echo know no price, the others' prices are compared with the book's.\n"
     )
 }

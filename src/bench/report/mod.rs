@@ -175,7 +175,7 @@ mod tests {
             for add in 0..100 {
                 latency.record(ns + add).unwrap();
             }
-            Side { contender, latency, generator: None, preemptions: 0, tcp: TcpCounters::default() }
+            Side { contender, latency, generator: None, preemptions: 0, waited_ns: 0, tcp: TcpCounters::default() }
         };
         let mut stages = LatencyStages::new();
         let stamps = CommandStamps { framed_ns: 10, decoded_ns: 200, dequeued_ns: 220, decided_ns: 300 };
