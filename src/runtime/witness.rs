@@ -203,8 +203,10 @@ fn catch_forbidden_calls() -> io::Result<()> {
 extern "C" fn on_forbidden_call(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // The kernel's `siginfo` for SIGSYS: three words and padding, the address of the call, its number (siginfo.h, `_sigsys`).
     const CALL_AT: usize = 24;
-    // SAFETY: the kernel gives a whole `siginfo_t` of 128 bytes, and at this place the number for this signal.
-    let mut number = unsafe { info.cast::<u8>().add(CALL_AT).cast::<i32>().read_unaligned() }.unsigned_abs();
+    // SAFETY: the kernel gives a whole `siginfo_t` of 128 bytes.
+    let at = unsafe { info.cast::<u8>().add(CALL_AT) };
+    // SAFETY: at this place lies the number, for this signal.
+    let mut number = unsafe { at.cast::<i32>().read_unaligned() }.unsigned_abs();
     let mut text = *b"a hot thread made system call 0000, which is not its sockets' own\n";
     for at in (30..34).rev() {
         text[at] = b'0' + (number % 10) as u8;

@@ -122,8 +122,9 @@ fn mark(text: &[u8], marks: &mut Marks) -> Option<Run> {
         // SAFETY: 64 bytes are written to an array of as many.
         unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), places) };
         let room: &mut [u8; BLOCK] = marks.others.get_mut(others_count..)?.first_chunk_mut()?;
+        let others = _mm512_maskz_compress_epi8(others, window);
         // SAFETY: 64 bytes are written to an array of as many.
-        unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), _mm512_maskz_compress_epi8(others, window)) };
+        unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), others) };
         quotes_count += quotes_here;
         others_count += others_here;
         if ends != 0 {
@@ -218,10 +219,14 @@ pub(super) fn take(bytes: &[u8], pos: usize, (px, qty): (u8, u8), out: &mut Rows
     let mut bare_dots = _mm512_set1_epi8(-1);
     let mut least_px = _mm256_set1_epi64x(-1);
     let mut too_long = 0;
+    // SAFETY: `pos` is at least `BEFORE`.
+    let before = unsafe { text.as_ptr().sub(BEFORE) };
     for (quotes, two) in quotes.as_chunks::<8>().0.iter().zip(slots.as_chunks_mut::<2>().0) {
         let lane = |quote: u16| {
             // SAFETY: quotes are places in `text`, and at least `BEFORE` characters of `bytes` lie before it.
-            unsafe { _mm_loadu_si128(text.as_ptr().add(usize::from(quote)).sub(BEFORE).cast()) }
+            let from = unsafe { before.add(usize::from(quote)) };
+            // SAFETY: as above: the sixteen characters up to the quote.
+            unsafe { _mm_loadu_si128(from.cast()) }
         };
         let first = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lane(quotes[1])), lane(quotes[3]));
         let second = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lane(quotes[5])), lane(quotes[7]));

@@ -1,0 +1,224 @@
+//! Instructions per operation, counted by callgrind: a regression shows however noisy the machine is.
+//!
+//! `RUSTFLAGS='-C target-cpu=x86-64-v3' cargo bench --bench instructions` runs itself under valgrind, each operation twice
+//! with different counts, so that set-up cancels out, and compares with `benches/instructions.toml`: beyond the tolerance,
+//! up or down, it fails. `-- --bless` takes the new figures over. Callgrind knows no AVX-512; what is counted is the AVX2
+//! way. Input is generated, so the figures depend on the compiler and the C library alone. Without valgrind it says so and
+//! succeeds, unless `CI` is set.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command as Process, ExitCode};
+
+use tercel::book::{L2Book, Touch};
+use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
+use tercel::risk::{Exposure, Request, Risk, RiskLimits};
+use tercel::types::{
+    Book, BookKind, ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, Level, Lots, Meta, Money,
+    Nanos, Side, Ticks, TimeInForce, VenueId,
+};
+use tercel::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder};
+use tercel::venue::{Arrival, FeedConfig, MarketFeed};
+
+/// Difference from the reference that passes, in percent.
+const TOLERANCE_PERCENT: f64 = 3.0;
+
+/// Rounds of the two runs of an operation.
+const FEW: usize = 5;
+const MANY: usize = 15;
+
+const OPERATIONS: [&str; 5] = ["decode_bybit", "decode_binance", "book_apply", "risk_check", "order_encode"];
+
+/// Runs an operation `rounds` times over its input and returns how many operations one round is.
+fn run(name: &str, rounds: usize) -> usize {
+    match name {
+        "decode_bybit" => decode(VenueId::BYBIT, rounds),
+        "decode_binance" => decode(VenueId::BINANCE_USDM, rounds),
+        "book_apply" => book_apply(rounds),
+        "risk_check" => risk_check(rounds),
+        "order_encode" => order_encode(rounds),
+        _ => panic!("no operation {name}"),
+    }
+}
+
+fn config(venue: VenueId) -> SyntheticConfig {
+    SyntheticConfig { depth_events: 400, levels: 50, ..SyntheticConfig::new(venue, 1) }
+}
+
+/// One operation is one message, decoded, checked for sequence and handed on.
+fn decode(venue: VenueId, rounds: usize) -> usize {
+    let config = config(venue);
+    let table = sidecar(&config).table().unwrap();
+    let messages: Vec<Vec<u8>> = generate(&config).lines.into_iter().map(|(_, message)| message).collect();
+    let config = FeedConfig { assume_empty: true, ..FeedConfig::default() };
+    let mut feed = MarketFeed::new(venue, &table, config).unwrap();
+    for _ in 0..rounds {
+        for message in &messages {
+            let mut sink = |event: &Event<'_>| {
+                black_box(event);
+            };
+            let _ = black_box(feed.on_frame(message, Arrival::default(), || 0, &mut sink));
+        }
+    }
+    messages.len()
+}
+
+/// One operation is one depth event of one instrument, and the touch read after it.
+fn book_apply(rounds: usize) -> usize {
+    let config = SyntheticConfig { instruments: 1, ..config(VenueId::BYBIT) };
+    let table = sidecar(&config).table().unwrap();
+    let mut feed = MarketFeed::new(VenueId::BYBIT, &table, FeedConfig::default()).unwrap();
+    let mut events: Vec<(BookKind, Vec<Level>, Vec<Level>)> = Vec::new();
+    for (_, message) in generate(&config).lines {
+        let mut sink = |event: &Event<'_>| {
+            if let Event::Book(book) = event {
+                events.push((book.kind, book.bids.to_vec(), book.asks.to_vec()));
+            }
+        };
+        let _ = feed.on_frame(&message, Arrival::default(), || 0, &mut sink);
+    }
+    let mut book = L2Book::new(16_384, 16_384);
+    for _ in 0..rounds {
+        for (kind, bids, asks) in &events {
+            book.apply(&Book { meta: Meta::default(), kind: *kind, cross_seq: 0, bids, asks });
+            black_box(book.touch());
+        }
+    }
+    events.len()
+}
+
+/// One operation is one order that passes all checks.
+fn risk_check(rounds: usize) -> usize {
+    const ORDERS: i64 = 1_000;
+    let table = sidecar(&config(VenueId::BYBIT)).table().unwrap();
+    let spec = table.get(InstrumentId(0)).unwrap();
+    let mut risk = Risk::new(RiskLimits {
+        order_value_max: Money::new(1_000_000 * Money::ONE.get()),
+        position_value_max: Money::new(1_000_000 * Money::ONE.get()),
+        gross_value_max: Money::new(1_000_000 * Money::ONE.get()),
+        capital: Money::new(1_000_000 * Money::ONE.get()),
+        ..RiskLimits::default()
+    });
+    risk.on_equity(Money::new(1_000_000 * Money::ONE.get()));
+    risk.set_trading(true);
+    let level = |px| Some(Level { px: Ticks::new(px), qty: Lots::new(100) });
+    let touch = Touch { bid: level(600_000), ask: level(600_001) };
+    let exposure = Exposure::default();
+    let mut passed = 0;
+    for _ in 0..rounds {
+        for idx in 0..ORDERS {
+            let request = Request {
+                spec,
+                side: Side::Bid,
+                px: Ticks::new(600_000 - idx % 10),
+                qty: Lots::new(10 + idx % 3),
+                reduce_only: false,
+                replaces: Lots::ZERO,
+                now: Nanos::new(1_000_000_000),
+                is_book_live: true,
+                touch: &touch,
+                confirmed_at: Nanos::new(1_000_000_000),
+                exposure: &exposure,
+                own_opposite_px: None,
+            };
+            passed += usize::from(risk.check(black_box(&request)).is_ok());
+        }
+    }
+    assert_eq!(passed, rounds * ORDERS as usize, "every order passes: {:?}", risk.refused().collect::<Vec<_>>());
+    ORDERS as usize
+}
+
+/// One operation is one new order as text.
+fn order_encode(rounds: usize) -> usize {
+    const ORDERS: u64 = 1_000;
+    let table = sidecar(&config(VenueId::BYBIT)).table().unwrap();
+    let mut encoder = OrderEncoder::new(&table, 42, 5_000);
+    let mut out = [0; ORDER_BYTES_MAX];
+    for _ in 0..rounds {
+        for idx in 0..ORDERS {
+            let command = Command {
+                kind: CommandKind::New,
+                side: Side::Bid,
+                tif: TimeInForce::PostOnly,
+                reduce_only: false,
+                instrument: InstrumentId(0),
+                client_id: ClientOrderId(idx + 1),
+                request: idx as u16 + 1,
+                px: Ticks::new(6_165_970 + idx as i64),
+                qty: Lots::new(12 + idx as i64 % 5),
+                at: Nanos::new(1),
+                stamps: CommandStamps::default(),
+            };
+            black_box(encoder.request(black_box(&command), 1_711_001_595_207 + idx, &mut out).unwrap());
+        }
+    }
+    ORDERS as usize
+}
+
+/// Instructions of a whole run under callgrind.
+fn count(name: &str, rounds: usize) -> Result<u64, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Process::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(own)
+        .args(["--run", name, &rounds.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{name} under valgrind: {}\n{text}", output.status));
+    }
+    let found = text.lines().find_map(|line| line.split("Collected :").nth(1));
+    found.and_then(|found| found.trim().parse().ok()).ok_or(format!("callgrind told no count:\n{text}"))
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--run") {
+        run(&arguments[at + 1], arguments[at + 2].parse().unwrap());
+        return ExitCode::SUCCESS;
+    }
+    let has_valgrind = Process::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !has_valgrind {
+        eprintln!("SKIPPED: no valgrind here, no instruction was counted");
+        return if std::env::var_os("CI").is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let build = if cfg!(target_feature = "avx2") { "x86-64-v3" } else { "x86-64" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.toml");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut references: BTreeMap<String, BTreeMap<String, f64>> = toml::from_str(&text).expect("instructions.toml");
+    let mut is_good = true;
+    println!("instructions per operation, {build}\n");
+    for name in OPERATIONS {
+        let operations = run(name, 1) * (MANY - FEW);
+        let (few, many) = match (count(name, FEW), count(name, MANY)) {
+            (Ok(few), Ok(many)) => (few, many),
+            (Err(error), _) | (_, Err(error)) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let found = many.saturating_sub(few) as f64 / operations as f64;
+        let known = references.entry(build.into()).or_default();
+        match known.get(name) {
+            Some(&reference) => {
+                let percent = (found / reference - 1.0) * 100.0;
+                let is_within = percent.abs() <= TOLERANCE_PERCENT;
+                is_good &= is_within;
+                let verdict = if is_within { "" } else { "  BEYOND THE TOLERANCE" };
+                println!("{name:16} {found:10.1}  reference {reference:10.1}  {percent:+6.2} %{verdict}");
+            }
+            None => println!("{name:16} {found:10.1}  no reference"),
+        }
+        known.insert(name.into(), (found * 10.0).round() / 10.0);
+    }
+    if arguments.iter().any(|argument| argument == "--bless") {
+        let text = toml::to_string(&references).expect("figures are text");
+        let head = "# Instructions per operation, by what the benches were built for. Written by\n\
+                    # RUSTFLAGS='-C target-cpu=x86-64-v3' cargo bench --bench instructions -- --bless\n\n";
+        std::fs::write(&path, format!("{head}{text}")).expect("instructions.toml is written");
+        return ExitCode::SUCCESS;
+    }
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
