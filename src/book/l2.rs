@@ -50,8 +50,8 @@ pub struct Impact {
 ///
 /// # Cost
 /// A change near the touch costs a few nanoseconds; see the benches and the module `ladder` for which input is slow.
-/// Memory is fixed at construction: `16 · (window_ticks + far_levels_max)` bytes and a little for each side, of which
-/// far levels are only touched when used.
+/// Memory is fixed at construction, see [`Self::memory_bytes`]: 790 kB for a book of the default size, of which far levels
+/// are only touched when used, so 500 of them stay below 400 MB; a scan's books are fitted into `scan.books-mib-max`.
 pub struct L2Book {
     bids: Ladder,
     asks: Ladder,

@@ -1,10 +1,18 @@
 //! One side of a book: a dense window of prices near the best, and an ordered list of those far from it.
 //!
-//! Why this layout: on captured feeds nearly all changes lie within a few hundred ticks of the touch, where a level is
-//! then one array cell and one bit, and most of the rest delete or add levels that nobody will trade against soon. A
-//! tree pays for order at every level on every change; here only the far list is ordered, and it is touched rarely.
-//! The slow input is a feed that moves many far levels: each costs a binary search and a move of the levels between it
-//! and the window.
+//! Why this layout, by the traffic. How far from the best price of its side a change lies, as a share of all changes:
+//!
+//! ```text
+//! ticks from the best                          16    64   256  1,024  8,192  16,384
+//! Bybit BTCUSDT, 200 levels                    5 %  19 %  84 %  100 %  100 %   100 %
+//! Bybit DOGEUSDT, 200 levels                  44 %  83 % 100 %  100 %  100 %   100 %
+//! Binance USD-M BTCUSDT, all levels            5 %  12 %  40 %   80 %   92 %    95 %
+//! ```
+//!
+//! So a window of some thousand prices takes nearly all of them, and there a level is one array cell and one bit. A tree pays for
+//! order at every level on every change; here only the far list is ordered. The slow input is a feed that moves many far
+//! levels: each costs a binary search and a move of the levels between it and the window; they are a twentieth of the widest
+//! feed, which is the benches' second one.
 //!
 //! ```text
 //! keys (better ──▶)
