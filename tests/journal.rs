@@ -5,7 +5,7 @@ mod common;
 use common::Scratch;
 use tercel::engine::{Engine, EngineConfig};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
-use tercel::journal::{JournalReader, JournalWriter};
+use tercel::journal::{JournalHeader, JournalReader, JournalWriter};
 use tercel::strategy::{ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig, Strategy};
 use tercel::types::{
     Ack, Balance, Command, CommandKind, Control, Event, InstrumentTable, Lots, Meta, Money, Nanos, Op, OrderStatus,
@@ -78,7 +78,7 @@ fn reproduces<S: Strategy>(name: &str, make: impl Fn(usize) -> S) {
     let config = SyntheticConfig::new(VenueId::BYBIT, 3);
     let table = sidecar(&config).table().unwrap();
     let path = dir.file("session.tj");
-    let mut journal = JournalWriter::create(&path).unwrap();
+    let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
     let lived = session(&table, make(table.len()), &config, &mut journal);
     journal.sync().unwrap();
     let again = replayed(&table, make(table.len()), &path);

@@ -211,6 +211,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     pub fn on_event(&mut self, event: &Event<'_>, out: &mut impl CommandSink) {
         let meta = event.meta();
         self.counts.events += 1;
+        if matches!(event, Event::Sent(_)) {
+            // For the journal alone: it must not even move the time, or a run with a journal would decide otherwise.
+            return;
+        }
         // Engine time never runs backwards, whatever a recorder's clock did.
         self.counts.time_clamped += u64::from(meta.recv < self.now);
         self.now = self.now.max(meta.recv);
@@ -242,7 +246,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Control(meta, Control::Withdraw) => self.set_withdrawn(meta.instrument, true, out),
             Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
-            Event::Signal(_) => {}
+            Event::Signal(_) | Event::Sent(_) => {}
         }
     }
 

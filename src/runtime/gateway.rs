@@ -18,7 +18,7 @@ use crate::guard::GatewayPulse;
 use crate::net::{CloseReason, Message, WsConn};
 use crate::ring::{Consumer, Flag, Producer};
 use crate::types::{
-    Command, CommandKind, Event, InstrumentTable, Link, LinkKind, Meta, Nanos, Op, Record, Reject, RejectKind,
+    Command, CommandKind, Event, InstrumentTable, Link, LinkKind, Meta, Nanos, Op, Record, Reject, RejectKind, Sent,
 };
 use crate::venue::bybit::encode::{PRIVATE_TOPICS, subscribe};
 use crate::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder, PrivateDecoder, PrivateKind, Signer};
@@ -132,6 +132,7 @@ pub struct GatewayDuty {
     rehearsal: Option<Rehearsal>,
     /// Where commands go without a trade link.
     handed_on: Option<Producer<Record>>,
+    tells_sent: bool,
 }
 
 impl GatewayDuty {
@@ -168,6 +169,7 @@ impl GatewayDuty {
             pulse: None,
             rehearsal: config.trade.as_ref().and_then(|link| Rehearsal::new(config.warm_every_ns, link.tls.is_some())),
             handed_on: None,
+            tells_sent: false,
             config,
         }
     }
@@ -175,6 +177,11 @@ impl GatewayDuty {
     /// Hands order commands on, to be sent over REST, instead of sending them.
     pub fn hand_on(&mut self, commands: Producer<Record>) {
         self.handed_on = Some(commands);
+    }
+
+    /// Tells of each request when it was taken, rendered and written ([`Event::Sent`]), after the write: for a journal.
+    pub fn tell_sent(&mut self) {
+        self.tells_sent = true;
     }
 
     /// Beats for a guard, and sends nothing new once it is fenced or its lease is over.
@@ -376,6 +383,13 @@ impl GatewayDuty {
         let stamps = GatewayStamps { taken_ns: since(taken), encoded_ns: since(encoded), written_ns: since(written) };
         latency.record(&command.stamps, &stamps);
         self.sent += 1;
+        if self.tells_sent {
+            let ago = |moment: Nanos| u32::try_from(written.saturating_since(moment)).unwrap_or(u32::MAX);
+            let meta = Meta { recv: written, instrument: command.instrument, ..Meta::default() };
+            let (taken_ago_ns, encoded_ago_ns) = (ago(taken), ago(encoded));
+            let Command { client_id, request, .. } = *command;
+            self.outlet.event(&Event::Sent(Sent { meta, client_id, request, taken_ago_ns, encoded_ago_ns }));
+        }
         if let Some(rehearsal) = &mut self.rehearsal {
             rehearsal.learn(command, written);
         }

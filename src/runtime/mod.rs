@@ -37,7 +37,7 @@ pub use latency::{
     GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
 };
 pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
-pub use live::{Live, LiveError, LiveOptions, LiveOutcome, LiveReconcile};
+pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 pub use recorder::{RecorderDuty, RecorderReport};
