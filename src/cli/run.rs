@@ -72,7 +72,8 @@ pub struct RunArgs {
     /// Talk to the embedded venue over TLS.
     #[arg(long)]
     tls: bool,
-    /// Write a journal of every event that the engine consumes into this folder.
+    /// Write a journal of everything that the engine consumes and wants into this folder, for `replay --journal`,
+    /// `explain` and `latency`.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
     /// Trade on the real venue that the configuration names. Needs a key, too: TERCEL_API_KEY and TERCEL_API_SECRET, or

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! "TERCELJ2" | mark | mark | header length (u32) | header, JSON | CRC-32 of both (u32) | entry | entry | …
-//! mark       bytes (u64) | entries (u64) | CRC-32 of both (u32)
+//! mark       bytes (u64) | entries, and whether it is the last (1 + 63 bits) | CRC-32 of both (u32)
 //! entry      record count (u16) | records (56 bytes each) | CRC-32 of both (u32)
 //! ```
 //!
@@ -48,13 +48,19 @@ pub struct DurableMark {
     pub bytes: u64,
     /// Entries in them.
     pub entries: u64,
+    /// Whether the journal was closed in order there: nothing follows, and nothing is missing.
+    pub is_closed: bool,
 }
+
+/// The bit of a mark's entries that says that the journal was closed.
+const CLOSED_BIT: u64 = 1 << 63;
 
 impl DurableMark {
     fn write(self) -> [u8; MARK_BYTES] {
         let mut out = [0; MARK_BYTES];
         out[..8].copy_from_slice(&self.bytes.to_le_bytes());
-        out[8..16].copy_from_slice(&self.entries.to_le_bytes());
+        let entries = self.entries | if self.is_closed { CLOSED_BIT } else { 0 };
+        out[8..16].copy_from_slice(&entries.to_le_bytes());
         let crc = checksum(&out[..16]);
         out[16..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -65,7 +71,8 @@ impl DurableMark {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         let (words, _) = body.as_chunks::<8>();
         let [bytes, entries] = [words.first()?, words.get(1)?].map(|word| u64::from_le_bytes(*word));
-        (checksum(body) == u32::from_le_bytes(*crc)).then_some(Self { bytes, entries })
+        let mark = Self { bytes, entries: entries & !CLOSED_BIT, is_closed: entries & CLOSED_BIT != 0 };
+        (checksum(body) == u32::from_le_bytes(*crc)).then_some(mark)
     }
 }
 
@@ -139,7 +146,7 @@ impl JournalWriter {
         file.write_all(&text)?;
         file.write_all(&crc.to_le_bytes())?;
         file.flush()?;
-        let written = DurableMark { bytes: (HEADER_AT + text.len() + 4) as u64, entries: 0 };
+        let written = DurableMark { bytes: (HEADER_AT + text.len() + 4) as u64, ..DurableMark::default() };
         syncer.sync(written)?;
         Ok(Self {
             file,
@@ -222,6 +229,15 @@ impl JournalWriter {
         let Some(syncer) = &mut self.syncer else { return Err(io::Error::other("syncing has failed before")) };
         syncer.sync(self.written)?;
         Ok(self.written)
+    }
+
+    /// [`Self::sync`] for the last time: says in the file that nothing is missing.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn close(&mut self) -> io::Result<DurableMark> {
+        self.written.is_closed = true;
+        self.sync()
     }
 
     /// Events appended.
@@ -443,8 +459,8 @@ pub struct Step<'a> {
     pub event: Event<'a>,
     /// The commands that it caused, in order.
     pub commands: &'a [JournaledCommand],
-    /// Whether the journal ends here: if it was not closed in order, further commands may be missing.
-    pub is_last: bool,
+    /// Whether further commands may be missing: the journal broke off here.
+    pub may_miss: bool,
 }
 
 impl JournalSteps {
@@ -482,7 +498,8 @@ impl JournalSteps {
         }
         let entry = self.event_entry;
         let event = decode(&self.event, &mut self.levels).map_err(|source| JournalError::Decode { entry, source })?;
-        Ok(Some(Step { event, commands: &self.commands, is_last: self.is_last }))
+        let may_miss = self.is_last && !self.reader.mark.is_closed;
+        Ok(Some(Step { event, commands: &self.commands, may_miss }))
     }
 }
 
@@ -533,7 +550,7 @@ mod tests {
         assert!(matches!(events(&torn), Err(JournalError::Damaged { entry: 1, .. })));
         // Not synced beyond the second entry, as the older mark would say: a torn tail is cut, whatever it holds.
         let durable = begin + 2 * entry;
-        let mark = DurableMark { bytes: durable as u64, entries: 2 }.write();
+        let mark = DurableMark { bytes: durable as u64, entries: 2, is_closed: false }.write();
         for slot in 0..2 {
             damaged[MAGIC.len() + slot * MARK_BYTES..][..MARK_BYTES].copy_from_slice(&mark);
         }

@@ -87,7 +87,7 @@ impl Duty for RecorderDuty {
     }
 
     fn finish(mut self: Box<Self>) -> DutyReport {
-        let error = self.error.take().or_else(|| self.writer.sync().err());
+        let error = self.error.take().or_else(|| self.writer.close().err());
         DutyReport::Recorder(Box::new(RecorderReport {
             path: self.path,
             events: self.writer.events(),
