@@ -292,6 +292,25 @@ fn a_run_that_is_killed_leaves_a_journal_that_replays() {
 }
 
 #[test]
+fn what_risk_refused_is_told_with_the_check_that_did() {
+    let dir = Scratch::new("journal-refused");
+    let (journal, json, config) = (dir.file("journal"), dir.file("told.json"), dir.file("tight.toml"));
+    std::fs::write(&config, "[risk]\norder-value-max = \"20\"\n").unwrap();
+    let lived = dir.file("run.json");
+    let mut command = tercel(["run", "--for", "3s", "--config"]);
+    good(command.arg(&config).arg("--journal").arg(&journal).arg("--json").arg(&lived));
+    assert_eq!(summary(&lived)["orders"]["sent"], 0);
+    good(tercel(["explain", "--refused", "--journal"]).arg(&journal).arg("--json").arg(&json));
+    let found = summary(&json)["refused"].as_array().unwrap().clone();
+    assert!(found.len() > 3, "{found:?}");
+    for one in &found {
+        assert_eq!(one["check"], "notional");
+        assert!(one["limit"].as_str().unwrap().ends_with("to 20"), "{one}");
+        assert!(one["measured"].as_str().unwrap().parse::<f64>().unwrap() > 20.0, "{one}");
+    }
+}
+
+#[test]
 fn orders_are_listed_explained_and_timed() {
     let dir = Scratch::new("journal-explain");
     let (journal, json) = (dir.file("journal"), dir.file("told.json"));

@@ -52,6 +52,9 @@ pub struct ExplainArgs {
     /// List the N orders that took longest from read to write.
     #[arg(long, value_name = "N", conflicts_with = "order")]
     slowest: Option<usize>,
+    /// List what the strategy wanted and risk refused, each with the check that refused it; several times in a row once.
+    #[arg(long, conflicts_with_all = ["order", "slowest", "list"])]
+    refused: bool,
     /// Levels of each side of the book to show.
     #[arg(long, value_name = "N", default_value_t = 5)]
     levels: usize,
@@ -68,6 +71,7 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     let table = table(&header)?;
     let mut steps = JournalSteps::new(reader);
     let told = match &args.order {
+        None if args.refused => refused(&mut steps, &header, &table),
         None => list(&mut steps, &header, &table, args.slowest),
         Some(text) => explain(&mut steps, &header, &table, parse_order(text, &header)?, args.levels),
     }?;
@@ -124,6 +128,7 @@ struct SeenChecks {
     symbol: Symbol,
     side: Side,
     px: Ticks,
+    qty: Lots,
     is_new: bool,
     verdict: Option<Refusal>,
     checks: Vec<Check>,
@@ -179,6 +184,7 @@ impl Probe for Watcher {
             symbol: request.spec.symbol,
             side: request.side,
             px: request.px,
+            qty: request.qty,
             is_new,
             verdict,
             checks: risk.checks(request),
@@ -440,7 +446,10 @@ const fn side_text(side: Side) -> &'static str {
 
 /// An event in words, as far as it concerns `spec`.
 fn event_text(event: &Event<'_>, spec: &InstrumentSpec) -> String {
-    let level = |l: &Level| px_qty(spec, l.px, l.qty);
+    let level = |l: &Level| match l.qty {
+        Lots::ZERO => format!("none at {}", spec.tick.text(l.px.get())),
+        qty => px_qty(spec, l.px, qty),
+    };
     match event {
         Event::Book(book) => {
             let sides = [("bid", book.bids), ("ask", book.asks)];
@@ -472,7 +481,8 @@ fn event_text(event: &Event<'_>, spec: &InstrumentSpec) -> String {
         Event::Fill(e) => {
             let role = if e.is_maker { "maker" } else { "taker" };
             let fee = if e.is_fee_final { "" } else { " (estimate)" };
-            format!("filled as {role}: {}, fee {}{fee}", px_qty(spec, e.px, e.qty), e.fee)
+            let by = if e.is_query { ", when asked" } else { "" };
+            format!("filled as {role}: {}, fee {}{fee}{by}", px_qty(spec, e.px, e.qty), e.fee)
         }
         Event::Absent(_) => "the venue, asked, knows no such order".to_owned(),
         Event::Timer(_) => "the timer".to_owned(),
@@ -604,6 +614,53 @@ impl Life {
         t.keep("life", kept.into());
         t.keep("end", end.into());
     }
+}
+
+/// What risk refused.
+fn refused(steps: &mut JournalSteps, header: &JournalHeader, table: &InstrumentTable) -> Result<Value, Failure> {
+    let watcher = Watcher::default();
+    watcher.next_event();
+    let mut engine = engine(header, table, watcher)?;
+    let mut kept = Vec::new();
+    let mut last = BTreeMap::new();
+    let found = rerun(&mut engine, steps, |step, engine| {
+        let seen = engine.probe().0.borrow();
+        for checked in &seen.checked {
+            let key = (checked.symbol.as_str().to_owned(), checked.side);
+            let what = checked.verdict.map(|verdict| (verdict, checked.px, checked.qty));
+            let spec = table.iter().map(|(_, spec)| spec).find(|spec| spec.symbol == checked.symbol);
+            if last.insert(key, what) != Some(what)
+                && let (Some(spec), Some((verdict, px, qty))) = (spec, what)
+                && let Some(check) = checked.checks.iter().find(|check| check.check == verdict)
+            {
+                let side = side_text(checked.side);
+                let measured = check.measured.map_or_else(|| "-".to_owned(), |measure| measure_text(&measure, spec));
+                let bound = bound_text(&check.bound, spec);
+                let kind = if checked.is_new { "new" } else { "amend" };
+                println!(
+                    "  {} event {:>8}  {kind:<5} {side:<4} {} {}: {} {measured}, {bound}",
+                    time_text(step.event.meta().recv),
+                    seen.event,
+                    px_qty(spec, px, qty),
+                    spec.symbol,
+                    verdict.name(),
+                );
+                kept.push(json!({
+                    "event": seen.event, "at": step.event.meta().recv.get(), "kind": kind, "side": side,
+                    "instrument": spec.symbol.as_str(), "px": spec.tick.text(px.get()),
+                    "qty": spec.lot.text(qty.get()), "check": verdict.name(), "measured": measured, "limit": bound,
+                }));
+            }
+        }
+        drop(seen);
+        engine.probe().next_event();
+        ControlFlow::Continue(())
+    })?;
+    if found.difference.is_some() {
+        return Err(Failure::from("the replay differs from the journal: see tercel replay --journal"));
+    }
+    println!("{} refusals by risk's checks", kept.len());
+    Ok(json!({ "run_id": header.run_id, "refused": kept }))
 }
 
 /// One order of a list.

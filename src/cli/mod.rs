@@ -44,7 +44,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is not what is allowed.
     Usage = 2,
-    /// It ended, but orders were left open, or engine and venue disagree.
+    /// It ended, but orders were left open, or engine and venue disagree, or a replay and its journal.
     NotReconciled = 3,
     /// The guard acted.
     Acted = 4,
@@ -92,8 +92,8 @@ Examples:
   tercel explain --slowest 3 --journal DIR          the slowest orders; then `tercel explain ORDER --journal DIR`
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
-Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree,
-4 the guard acted.";
+Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open, or engine and venue (or journal)
+disagree, 4 the guard acted.";
 
 #[derive(Subcommand)]
 enum Command {

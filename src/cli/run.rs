@@ -397,7 +397,10 @@ fn trade(
             let mut effective = config.clone();
             effective.limits.window_ticks = engine.limits.window_ticks;
             effective.limits.far_levels_max = engine.limits.far_levels_max;
-            let header = JournalHeader::new(run_id, &table, effective.to_string());
+            let mut text = String::new();
+            std::fmt::Write::write_fmt(&mut text, format_args!("{effective}"))
+                .map_err(|_| "the configuration holds a number that a journal cannot hold")?;
+            let header = JournalHeader::new(run_id, &table, text);
             Some(LiveJournal { path: dir.join(format!("run-{run_id:08x}.tj")), header })
         }
         None => None,

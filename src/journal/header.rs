@@ -64,6 +64,12 @@ impl From<&InstrumentSpec> for JournalInstrument {
     }
 }
 
+impl std::fmt::Display for JournalInstrument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.symbol)
+    }
+}
+
 impl JournalInstrument {
     fn spec(&self) -> Option<InstrumentSpec> {
         let symbol = Symbol::new(self.symbol.as_bytes())?;

@@ -4,6 +4,7 @@
 //! live     FEED ──ring──▶ CORE ──ring──▶ GATEWAY ──▶ venue        core ◀──ring── gateway: acks, fills
 //! replay   FEED ──ring──▶ SIM VENUE ──ring──▶ CORE                core ──ring──▶ sim venue: commands
 //!                            core ──ring──▶ RECORDER              the journal, never waited for
+//! rerun    journal ──▶ equal engine ──▶ commands, compared with the journaled ones
 //! ```
 
 pub mod alloc;
