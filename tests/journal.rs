@@ -4,6 +4,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
@@ -12,29 +13,57 @@ use common::{Scratch, good, say, summary, tercel};
 use serde_json::Value;
 use tercel::engine::{Engine, EngineConfig};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
-use tercel::journal::{JournalHeader, JournalReader, JournalWriter};
+use tercel::journal::{JournalHeader, JournalReader, JournalSteps, JournalWriter};
+use tercel::runtime::{Rerun, rerun};
 use tercel::strategy::{ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig, Strategy};
 use tercel::types::{
-    Ack, Balance, Command, CommandKind, Control, Event, InstrumentTable, Lots, Meta, Money, Nanos, Op, OrderStatus,
-    OrderUpdate, Rate, Record, TimeInForce, VenueId,
+    Ack, Balance, Command, CommandKind, CommandSink, Control, Event, InstrumentTable, Lots, Meta, Money, Nanos, Op,
+    OrderStatus, OrderUpdate, Rate, Record, TimeInForce, VenueId,
 };
 use tercel::venue::{Arrival, FeedConfig, MarketFeed};
+
+/// Takes commands as the rings do, and now and then has no room.
+#[derive(Default)]
+struct Ring {
+    /// Every so many commands one is declined; 0: none.
+    decline_every: usize,
+    taken: Vec<Command>,
+    all: Vec<(Command, bool)>,
+}
+
+impl CommandSink for Ring {
+    fn push(&mut self, command: Command) -> bool {
+        let is_taken = self.decline_every == 0 || (self.all.len() + 1) % self.decline_every != 0;
+        self.all.push((command, is_taken));
+        if is_taken {
+            Vec::push(&mut self.taken, command);
+        }
+        is_taken
+    }
+}
 
 /// Runs an engine over a generated feed, every request answered at once, and journals what it consumed.
 fn session<S: Strategy>(
     table: &InstrumentTable,
     strategy: S,
     config: &SyntheticConfig,
+    decline_every: usize,
     journal: &mut JournalWriter,
-) -> Vec<Command> {
+    mut journaled: impl FnMut(usize, Command) -> Command,
+) -> Ring {
     let mut engine = Engine::new(table, EngineConfig::default(), strategy);
     let mut feed = MarketFeed::new(config.venue, table, FeedConfig::default()).unwrap();
-    let mut commands: Vec<Command> = Vec::new();
+    let mut commands = Ring { decline_every, ..Ring::default() };
     let mut answered = 0;
-    let mut give = |event: &Event<'_>, engine: &mut Engine<S>, commands: &mut Vec<Command>| {
+    let mut give = |event: &Event<'_>, engine: &mut Engine<S>, commands: &mut Ring| {
         let records: Vec<Record> = (0..event.record_count()).map(|idx| event.record(idx)).collect();
         journal.append(records.into_iter()).unwrap();
+        let before = commands.all.len();
         engine.on_event(event, commands);
+        for (idx, (command, is_taken)) in commands.all.iter().enumerate().skip(before) {
+            let record = journaled(idx, *command).journal_record(*is_taken);
+            journal.append(std::iter::once(record)).unwrap();
+        }
     };
     let wallet = Money::new(10_000 * Money::ONE.get());
     let meta = Meta::default();
@@ -44,8 +73,8 @@ fn session<S: Strategy>(
         let recv = Nanos::new(recv);
         let mut sink = |event: &Event<'_>| give(event, &mut engine, &mut commands);
         feed.on_frame(&message, Arrival { recv, framed_ns: 0 }, || 0, &mut sink).unwrap();
-        while answered < commands.len() {
-            let command = commands[answered];
+        while answered < commands.taken.len() {
+            let command = commands.taken[answered];
             answered += 1;
             let meta = Meta { recv, instrument: command.instrument, ..Meta::default() };
             let Command { client_id, side, px, qty, .. } = command;
@@ -86,11 +115,67 @@ fn reproduces<S: Strategy>(name: &str, make: impl Fn(usize) -> S) {
     let table = sidecar(&config).table().unwrap();
     let path = dir.file("session.tj");
     let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
-    let lived = session(&table, make(table.len()), &config, &mut journal);
-    journal.sync().unwrap();
+    let lived = session(&table, make(table.len()), &config, 0, &mut journal, |_, command| command).taken;
+    journal.close().unwrap();
     let again = replayed(&table, make(table.len()), &path);
     assert!(lived.len() > 50, "{} commands", lived.len());
     assert!(bytes(&lived) == bytes(&again), "{} commands lived, {} replayed", lived.len(), again.len());
+}
+
+fn rerun_of(table: &InstrumentTable, path: &Path) -> Rerun {
+    let strategy = MarketMaker::new(MarketMakerConfig::default(), table.len());
+    let mut engine = Engine::new(table, EngineConfig::default(), strategy);
+    let mut steps = JournalSteps::new(JournalReader::open(path).unwrap());
+    rerun(&mut engine, &mut steps, |_, _| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn a_rerun_declines_what_was_declined_and_finds_a_changed_command() {
+    let dir = Scratch::new("journal-rerun");
+    let config = SyntheticConfig::new(VenueId::BYBIT, 3);
+    let table = sidecar(&config).table().unwrap();
+    let make = || MarketMaker::new(MarketMakerConfig::default(), table.len());
+
+    let path = dir.file("declined.tj");
+    let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
+    let lived = session(&table, make(), &config, 3, &mut journal, |_, command| command);
+    let mark = journal.close().unwrap();
+    assert!(mark.is_closed && journal.commands() == lived.all.len() as u64 && lived.all.len() > lived.taken.len() + 20);
+    let found = rerun_of(&table, &path);
+    assert_eq!(found, Rerun { events: journal.events(), commands: journal.commands(), ..Rerun::default() });
+
+    let path = dir.file("changed.tj");
+    let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
+    let change = |idx, command: Command| match idx {
+        40 => Command { px: tercel::types::Ticks::new(command.px.get() + 1), ..command },
+        _ => command,
+    };
+    let lived = session(&table, make(), &config, 0, &mut journal, change);
+    journal.close().unwrap();
+    let found = rerun_of(&table, &path);
+    let difference = found.difference.expect("one command was changed");
+    assert_eq!((found.commands, difference.command), (40, 41));
+    // Stamps are no part of a decision, and this engine takes none.
+    assert_eq!(difference.replayed, Some(lived.all[40].0));
+    assert_eq!(difference.journaled.map(|command| command.px.get()), Some(lived.all[40].0.px.get() + 1));
+
+    // What is missing at the end of a journal is a difference if it was closed in order, and else a torn tail.
+    for is_closed in [true, false] {
+        let path = dir.file(&format!("short-{is_closed}.tj"));
+        let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
+        let mut reader = JournalSteps::new(JournalReader::open(&dir.file("declined.tj")).unwrap());
+        // The first event that caused a command, without the command.
+        while let Some(step) = reader.next_step().unwrap() {
+            let records: Vec<Record> = (0..step.event.record_count()).map(|idx| step.event.record(idx)).collect();
+            journal.append(records.into_iter()).unwrap();
+            if !step.commands.is_empty() {
+                break;
+            }
+        }
+        if is_closed { journal.close() } else { journal.sync() }.unwrap();
+        let found = rerun_of(&table, &path);
+        assert_eq!((found.difference.is_some(), found.beyond_end > 0), (is_closed, !is_closed), "{found:?}");
+    }
 }
 
 #[test]
