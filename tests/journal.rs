@@ -33,7 +33,7 @@ struct Ring {
 
 impl CommandSink for Ring {
     fn push(&mut self, command: Command) -> bool {
-        let is_taken = self.decline_every == 0 || (self.all.len() + 1) % self.decline_every != 0;
+        let is_taken = !(self.all.len() + 1).is_multiple_of(self.decline_every);
         self.all.push((command, is_taken));
         if is_taken {
             Vec::push(&mut self.taken, command);
