@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, Failure, Outcome};
-use crate::journal::{CaptureMeta, Inference, JournalReader, infer_file, meta_path};
+use crate::journal::{CaptureMeta, Inference, JournalInstrument, JournalReader, infer_file, meta_path};
 
 /// Arguments of `tercel inspect`.
 #[derive(Args)]
@@ -71,7 +71,18 @@ fn inspect_journal(file: &Path) -> Outcome {
     }
     let count: u64 = kinds.values().sum();
     let span_s = last.saturating_sub(first.unwrap_or(0)) as f64 / 1e9;
+    let (header, mark) = (reader.header(), reader.durable_mark());
     println!("{}: {count} events over {span_s:.3} s", file.display());
+    let symbols: Vec<String> = header.instruments.iter().map(JournalInstrument::to_string).collect();
+    println!(
+        "  run {:08x} of version {} on {}: {}",
+        header.run_id,
+        header.program,
+        header.topology,
+        symbols.join(", ")
+    );
+    let end = if mark.is_closed { "closed in order" } else { "BROKE OFF" };
+    println!("  {end}, {} of {} entries on the disk for certain", mark.entries, reader.entries());
     for (kind, count) in kinds {
         println!("  {kind:<12} {count}");
     }

@@ -4,12 +4,15 @@ mod access;
 mod bench;
 mod capture;
 mod check_venue;
+mod explain;
 mod faults;
 mod guard;
 mod guarded;
 mod hot_path;
 mod inspect;
+mod journal;
 mod kill_chain;
+mod latency;
 mod memory;
 mod replay;
 mod report;
@@ -41,7 +44,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is not what is allowed.
     Usage = 2,
-    /// It ended, but orders were left open, or engine and venue disagree.
+    /// It ended, but orders were left open, or engine and venue disagree, or a replay and its journal.
     NotReconciled = 3,
     /// The guard acted.
     Acted = 4,
@@ -84,17 +87,24 @@ Examples:
   tercel run --feed CAPTURE.jsonl.gz                the same, its market a captured feed
   tercel scan --environment mainnet --top 30        the best instruments of Bybit, by public data
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
+  tercel run --for 20s --journal DIR                keep everything that the engine consumed and wanted
+  tercel replay --journal DIR                       prove that the same engine wants the same again
+  tercel explain --slowest 3 --journal DIR          the slowest orders; then `tercel explain ORDER --journal DIR`
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
-Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree,
-4 the guard acted.";
+Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open, or engine and venue (or journal)
+disagree, 4 the guard acted.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Trade: on the simulated venue inside this process, or on the venue that the configuration names.
     Run(run::RunArgs),
-    /// Replay a captured feed through the engine, with fills simulated.
+    /// Replay a captured feed through the engine, with fills simulated; or a run's journal, compared command by command.
     Replay(replay::ReplayArgs),
+    /// Say why an order was sent, from a run's journal: the tick, the book, every risk check, every stage's time, its end.
+    Explain(explain::ExplainArgs),
+    /// Tell the latency of a run's orders, stage by stage, from its journal.
+    Latency(latency::LatencyArgs),
     /// Measure latency on this machine, beside its floor.
     Bench(bench::BenchArgs),
     /// Record a venue's public stream as it comes.
@@ -163,6 +173,8 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Latency(args) => latency::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Scan(args) => scan::run(&args),

@@ -23,8 +23,12 @@ use crate::venue::FeedConfig;
 #[derive(Args)]
 pub struct ReplayArgs {
     /// Captures (line form, plain, gzip or zstd); several are merged by time, snapshot files beside them are found.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "journal")]
     files: Vec<PathBuf>,
+    /// Replay a run's journal instead (a folder's newest, or one file): the engine that its header describes gets the same
+    /// events and must want the same commands. Prints the first difference, if there is one, and ends with 3 then.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "venue", "instruments", "assume_empty", "commands"])]
+    journal: Option<PathBuf>,
     /// Venue of the capture, instead of its sidecar or what its messages show.
     #[arg(long, value_name = "NAME", requires = "instruments")]
     venue: Option<String>,
@@ -79,6 +83,9 @@ fn with_fees(table: &InstrumentTable, config: &Config) -> Result<InstrumentTable
 
 /// Runs the command.
 pub fn run(args: ReplayArgs) -> Outcome {
+    if let Some(path) = &args.journal {
+        return super::journal::replay(path, &args.engine);
+    }
     let config = args.engine.config()?;
     let meta = match &args.venue {
         Some(venue) => meta_of(venue, &args.instruments)?,

@@ -21,10 +21,11 @@ use super::{EngineArgs, Exit, Failure, Outcome, run_id};
 use crate::book::L2Book;
 use crate::config::{Config, Environment, ForeignOrders, StrategyName};
 use crate::engine::EngineConfig;
+use crate::journal::JournalHeader;
 use crate::net::{WsLimits, tls};
 use crate::runtime::{
-    Clock, ClockOffset, GatewayConfig, Live, LiveFeedConfig, LiveOptions, LiveOutcome, LiveReconcile, ReconcilerConfig,
-    clock_offset,
+    Clock, ClockOffset, GatewayConfig, Live, LiveFeedConfig, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile,
+    ReconcilerConfig, clock_offset,
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos, Product, VenueId};
@@ -71,7 +72,8 @@ pub struct RunArgs {
     /// Talk to the embedded venue over TLS.
     #[arg(long)]
     tls: bool,
-    /// Write a journal of every event that the engine consumes into this folder.
+    /// Write a journal of everything that the engine consumes and wants into this folder, for `replay --journal`,
+    /// `explain` and `latency`.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
     /// Trade on the real venue that the configuration names. Needs a key, too: TERCEL_API_KEY and TERCEL_API_SECRET, or
@@ -391,7 +393,15 @@ fn trade(
     let journal = match args.journal.as_ref().or(config.journal.dir.as_ref()) {
         Some(dir) => {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-            Some(dir.join(format!("run-{run_id:08x}.tj")))
+            // What holds, not what the file says: the engine of a replay is made from it.
+            let mut effective = config.clone();
+            effective.limits.window_ticks = engine.limits.window_ticks;
+            effective.limits.far_levels_max = engine.limits.far_levels_max;
+            let mut text = String::new();
+            std::fmt::Write::write_fmt(&mut text, format_args!("{effective}"))
+                .map_err(|_| "the configuration holds a number that a journal cannot hold")?;
+            let header = JournalHeader::new(run_id, &table, text);
+            Some(LiveJournal { path: dir.join(format!("run-{run_id:08x}.tj")), header })
         }
         None => None,
     };
@@ -538,7 +548,12 @@ fn trade(
     if let Some(recorder) = &outcome.recorder {
         match &recorder.error {
             Some(error) => println!("journal {}: NOT WHOLE: {error}", recorder.path.display()),
-            None => println!("journal {}: {} events", recorder.path.display(), recorder.events),
+            None => println!(
+                "journal {}: {} events, {} commands",
+                recorder.path.display(),
+                recorder.events,
+                recorder.commands
+            ),
         }
     }
     if let Some(file) = &args.engine.json {

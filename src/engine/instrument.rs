@@ -6,8 +6,8 @@ use super::portfolio::Holding;
 use crate::book::{Certificate, FusedTop, L2Book};
 use crate::risk::Exposure;
 use crate::signal::Signals;
-use crate::strategy::{Wish, Wishes};
-use crate::types::{BookState, ClientOrderId, InstrumentSpec, Lots, Nanos, Ticker, Ticks};
+use crate::strategy::{View, Wish, Wishes};
+use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Nanos, Ticker, Ticks};
 
 /// One side of our quote: what is wanted, and the order that works for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,6 +61,22 @@ impl Instrument {
             venue_answer: None,
             filled_at: Nanos::ZERO,
             is_withdrawn: false,
+        }
+    }
+
+    /// What a strategy sees of it.
+    #[inline(always)]
+    pub fn view(&self, instrument: InstrumentId, now: Nanos) -> View<'_> {
+        View {
+            instrument,
+            spec: &self.spec,
+            now,
+            touch: self.fused.touch(),
+            book: &self.book,
+            signals: &self.signals,
+            ticker: self.ticker.as_ref(),
+            position: self.exposure.position,
+            working: self.exposure.open,
         }
     }
 

@@ -29,7 +29,7 @@ use instrument::Instrument;
 
 use crate::book::Touch;
 use crate::order::{Estimates, ExecIds, News, Order, OrderState, OrderTable};
-use crate::risk::{RateBudget, RateLimits, Risk, RiskLimits, Spend};
+use crate::risk::{RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend};
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
@@ -90,10 +90,19 @@ impl Default for EngineConfig {
 /// Executions that may wait for their fee or their order at a time.
 const ESTIMATES_MAX: usize = 1024;
 
-/// Takes the time inside the core for the latency report. [`NoProbe`] in replays.
+/// Takes the time inside the core for the latency report, [`NoProbe`] in replays; and may watch the decisions, to explain
+/// them. Nothing that it sees or does enters a decision.
 pub trait Probe {
     /// Nanoseconds since the moment `recv`, at which the event's read returned.
     fn since(&mut self, recv: Nanos) -> u32;
+
+    /// The strategy looked at `view` and wants `wishes`.
+    #[inline(always)]
+    fn wished(&self, _view: &View<'_>, _wishes: &Wishes) {}
+
+    /// Risk looked at `request`, for which the rate budget was taken already. A verdict is a refusal.
+    #[inline(always)]
+    fn checked(&self, _risk: &Risk, _budget: &RateBudget, _request: &Request<'_>, _verdict: Option<Refusal>) {}
 }
 
 /// Takes no time.
@@ -211,6 +220,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     pub fn on_event(&mut self, event: &Event<'_>, out: &mut impl CommandSink) {
         let meta = event.meta();
         self.counts.events += 1;
+        if matches!(event, Event::Sent(_)) {
+            // For the journal alone: it must not even move the time, or a run with a journal would decide otherwise.
+            return;
+        }
         // Engine time never runs backwards, whatever a recorder's clock did.
         self.counts.time_clamped += u64::from(meta.recv < self.now);
         self.now = self.now.max(meta.recv);
@@ -242,7 +255,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Control(meta, Control::Withdraw) => self.set_withdrawn(meta.instrument, true, out),
             Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
-            Event::Signal(_) => {}
+            Event::Signal(_) | Event::Sent(_) => {}
         }
     }
 
@@ -399,19 +412,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if self.mode != Mode::Trading || !self.account.is_synced || !instrument.is_quotable() {
             return;
         }
-        let view = View {
-            instrument: id,
-            spec: &instrument.spec,
-            now: self.now,
-            touch: instrument.fused.touch(),
-            book: &instrument.book,
-            signals: &instrument.signals,
-            ticker: instrument.ticker.as_ref(),
-            position: instrument.exposure.position,
-            working: instrument.exposure.open,
-        };
+        let view = instrument.view(id, self.now);
         let mut wishes = Wishes::default();
         ask(&mut self.strategy, &view, &mut wishes);
+        self.probe.wished(&view, &wishes);
         self.counts.conflated += instrument.note_wishes(&wishes);
         if instrument.has_work() {
             self.work_quotes(id, out);
@@ -504,6 +508,16 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// What happened so far.
     pub fn counts(&self) -> &EngineCounts {
         &self.counts
+    }
+
+    /// Whoever watches.
+    pub fn probe(&self) -> &P {
+        &self.probe
+    }
+
+    /// What a strategy would see of an instrument now; `None` if there is none of that number.
+    pub fn view(&self, id: InstrumentId) -> Option<View<'_>> {
+        Some(self.instruments.get(id.idx())?.view(id, self.now))
     }
 
     /// The strategy, for tests and reports.

@@ -148,7 +148,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.recount(id);
         let Some(request) = self.request(id, side, px, qty, Lots::ZERO) else { return Err(Refusal::BookNotLive) };
         let request = Request { reduce_only, ..request };
-        if let Some(refusal) = self.risk.verdict(&request) {
+        let verdict = self.risk.verdict(&request);
+        self.probe.checked(&self.risk, &self.budget, &request, verdict);
+        if let Some(refusal) = verdict {
             return Err(self.risk.refuse(refusal));
         }
         let rules = self.config.reconcile.rules;
@@ -188,7 +190,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.recount(id);
         let leaves = qty.saturating_sub(order.filled);
         let Some(request) = self.request(id, side, px, leaves, order.leaves_max()) else { return true };
-        if let Some(refusal) = self.risk.verdict(&request) {
+        let verdict = self.risk.verdict(&request);
+        self.probe.checked(&self.risk, &self.budget, &request, verdict);
+        if let Some(refusal) = verdict {
             self.budget.give_back(Spend::Amend);
             self.risk.refuse(refusal);
             if matches!(refusal, Refusal::SelfTrade) {

@@ -3,6 +3,7 @@
 //! Thread: shell and recorder, never a hot one.
 
 mod capture;
+mod header;
 mod infer;
 mod load;
 mod log;
@@ -10,7 +11,8 @@ mod meta;
 pub mod synthetic;
 
 pub use capture::{CaptureError, CaptureReader, CaptureWriter};
+pub use header::{JournalHeader, JournalInstrument};
 pub use infer::{Inference, infer_file};
 pub use load::{Capture, Frame, LoadError, load, side_snapshots};
-pub use log::{JournalError, JournalReader, JournalWriter};
+pub use log::{DurableMark, JournalError, JournalReader, JournalSteps, JournalWriter, JournaledCommand, Step};
 pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};

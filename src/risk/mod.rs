@@ -4,8 +4,10 @@
 //! fresh order. Each check is one line of [`Refusal`], in the order in which they are made; orders that only shrink a
 //! position skip the limits that would keep it from shrinking.
 
+mod explain;
 mod rate;
 
+pub use explain::{Answer, Bound, Check, Measure};
 pub use rate::{RateBudget, RateLimits, Spend, TokenBucket};
 
 use crate::book::Touch;

@@ -197,6 +197,16 @@ impl RateBudget {
         self.amend.at_most(0, now);
     }
 
+    /// Whole requests of a kind that the buckets hold, as of the last one: the lesser of kind and address.
+    pub fn left(&self, spend: Spend) -> u64 {
+        let kind = match spend {
+            Spend::Create => &self.create,
+            Spend::Amend => &self.amend,
+            Spend::Cancel | Spend::UrgentCancel => &self.cancel,
+        };
+        [kind, &self.address].map(|bucket| bucket.filled_ns / bucket.token_ns.max(1)).into_iter().min().unwrap_or(0)
+    }
+
     /// How often the venue said that we ask too much.
     pub fn warnings(&self) -> u64 {
         self.warnings

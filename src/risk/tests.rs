@@ -66,6 +66,8 @@ impl Case {
             exposure: &exposure,
             own_opposite_px: self.own_opposite.map(Ticks::new),
         };
+        let first = risk.checks(&request).into_iter().find(|check| check.answer == Answer::Refused);
+        assert_eq!(first.map(|check| check.check), risk.verdict(&request), "the long form should say the same");
         let verdict = risk.check(&request).err();
         let counted: u64 = risk.refused().map(|(_, count)| count).sum();
         assert_eq!(counted, u64::from(verdict.is_some()));
@@ -152,6 +154,80 @@ fn an_order_that_shrinks_the_position_passes_the_limits_that_stopped_it_growing(
     assert_eq!(case.check(), None);
     case.exposure.open[0] = Lots::new(195);
     assert_ne!(case.check(), None, "what is open already takes it to flat");
+}
+
+#[test]
+fn the_long_form_measures_everything_in_the_order_of_the_checks() {
+    let case = case();
+    let mut risk = Risk::new(case.limits);
+    risk.on_equity(whole(10_000));
+    let request = Request {
+        spec: &case.spec,
+        side: Side::Ask,
+        px: Ticks::new(599_000),
+        qty: Lots::new(10),
+        reduce_only: false,
+        replaces: Lots::ZERO,
+        now: Nanos::new(1_000_000_500),
+        is_book_live: true,
+        touch: &case.touch,
+        confirmed_at: Nanos::new(1_000_000_000),
+        exposure: &case.exposure,
+        own_opposite_px: Some(Ticks::new(599_000)),
+    };
+    let checks = risk.checks(&request);
+    assert!(checks.windows(2).all(|two| two[0].check < two[1].check || two[1].check == Refusal::Position));
+    let of = |refusal| checks.iter().find(|check| check.check == refusal).unwrap();
+    // Not armed: refused at the first check, and the others are told all the same.
+    assert_eq!(of(Refusal::KillSwitch).answer, Answer::Refused);
+    assert_eq!(of(Refusal::StaleBook).measured, Some(Measure::Nanos(500)));
+    assert_eq!(of(Refusal::Collar).measured, Some(Measure::Px(Ticks::new(1_000))));
+    assert_eq!(of(Refusal::Collar).bound, Bound::AtMost(Measure::Px(Ticks::new(12_000))));
+    assert_eq!(of(Refusal::Position).measured, Some(Measure::Money(Money::new(600_001 * 10 * 100_000_000))));
+    assert_eq!((of(Refusal::SelfTrade).answer, of(Refusal::Duplicate).answer), (Answer::Refused, Answer::Passed));
+    assert_eq!(of(Refusal::ReduceOnly).answer, Answer::Waived);
+}
+
+proptest::proptest! {
+    /// The long form and the verdict agree about any order in any state.
+    #[test]
+    fn the_first_check_that_refuses_is_the_verdict(
+        flags in 0u8..64, px in 590_000i64..612_000, qty in -1i64..40, replaces in 0i64..20, position in -60i64..60,
+        open in (0i64..60, 0i64..60), open_orders in 0u32..10, equity in 300i128..12_000, age_ms in 0u64..10_000,
+        touch in (599_990i64..600_010, 599_990i64..600_010), own in 599_000i64..601_000, last_px in 599_999i64..600_002,
+        limits in (100i128..3_000, 500i128..6_000, 500i128..20_000, 50i128..2_000, 1u32..800),
+    ) {
+        let is = |bit: u8| flags & (1 << bit) != 0;
+        let spec = spec();
+        let (order, position_max, gross, capital, leverage_e2) = limits;
+        let limits = RiskLimits {
+            order_value_max: whole(order), position_value_max: whole(position_max), gross_value_max: whole(gross),
+            capital: whole(capital), leverage_e2, day_loss_max: whole(5_000), drawdown_max: whole(6_000),
+            ..RiskLimits::default()
+        };
+        let mut risk = Risk::new(limits);
+        risk.on_equity(whole(10_000));
+        risk.on_equity(whole(equity));
+        risk.set_trading(flags % 16 != 0);
+        let level = |px| Some(Level { px: Ticks::new(px), qty: Lots::new(100) });
+        let touch = Touch { bid: level(touch.0), ask: level(touch.1).filter(|_| flags != 33) };
+        let now = Nanos::new(20_000_000_000);
+        let side = if is(0) { Side::Bid } else { Side::Ask };
+        let mut exposure = Exposure {
+            position: Lots::new(position), open: [Lots::new(open.0), Lots::new(open.1)], open_orders,
+            last_new: is(1).then_some((side, Ticks::new(last_px), Lots::new(10), now)), ..Exposure::default()
+        };
+        risk.recount(&mut exposure, &spec, Ticks::new(600_000));
+        let px = if is(5) { last_px } else { px };
+        let request = Request {
+            spec: &spec, side, px: Ticks::new(px), qty: Lots::new(if is(5) { 10 } else { qty }), reduce_only: is(2),
+            replaces: Lots::new(if is(3) { replaces } else { 0 }), now, is_book_live: flags % 7 != 6, touch: &touch,
+            confirmed_at: now.saturating_sub(age_ms * 1_000_000), exposure: &exposure,
+            own_opposite_px: is(4).then_some(Ticks::new(own)),
+        };
+        let first = risk.checks(&request).into_iter().find(|check| check.answer == Answer::Refused);
+        proptest::prop_assert_eq!(first.map(|check| check.check), risk.verdict(&request));
+    }
 }
 
 proptest::proptest! {

@@ -1,7 +1,8 @@
 //! The core duty: takes events from its rings, gives them to the engine, passes the commands on.
 //!
 //! Thread: core. Allocates: at construction. Blocks: never; with a clock that is read for timers and stamps only.
-//! Every event that the engine consumes is journaled in that order, timers included.
+//! Every event that the engine consumes is journaled in that order, timers included, and after it the commands that it
+//! caused.
 
 use super::duty::{Duty, DutyReport};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
@@ -59,9 +60,11 @@ impl StatusReader {
     }
 }
 
-/// Where commands go: requests to the gateway, questions to the reconciler.
+/// Where commands go: requests to the gateway, questions to the reconciler, and all of them to the journal.
 struct CommandRings {
     requests: Producer<Record>,
+    journal: Option<Producer<Record>>,
+    journal_lost: bool,
     /// `None`: nobody answers questions, and the engine is configured to ask none.
     questions: Option<Producer<Record>>,
 }
@@ -69,10 +72,25 @@ struct CommandRings {
 impl CommandSink for CommandRings {
     #[inline]
     fn push(&mut self, command: Command) -> bool {
-        if matches!(command.kind, CommandKind::Query | CommandKind::Reconcile) {
-            return self.questions.as_mut().is_some_and(|ring| ring.push(command.pack()).is_ok());
+        let is_taken = if matches!(command.kind, CommandKind::Query | CommandKind::Reconcile) {
+            self.questions.as_mut().is_some_and(|ring| ring.push(command.pack()).is_ok())
+        } else {
+            self.requests.push(command.pack()).is_ok()
+        };
+        // After it has left: the journal waits, not the order.
+        if let Some(journal) = &mut self.journal {
+            self.journal_lost |= journal.push(command.journal_record(is_taken)).is_err();
         }
-        self.requests.push(command.pack()).is_ok()
+        is_taken
+    }
+}
+
+impl CommandRings {
+    #[inline]
+    fn journal_event(&mut self, event: &Event<'_>) {
+        if let Some(journal) = &mut self.journal {
+            self.journal_lost |= !journal.publish(event.record_count(), |idx| event.record(idx));
+        }
     }
 }
 
@@ -81,14 +99,12 @@ pub struct CoreDuty<S, P> {
     engine: Engine<S, P>,
     inputs: Vec<Consumer<Record>>,
     commands: CommandRings,
-    journal: Option<Producer<Record>>,
     /// Whether timers come from the clock (live) or as events (replay).
     makes_timers: bool,
     timer_due: Nanos,
     levels: Box<[Level]>,
     status: SeqlockWriter<STATUS_WORDS>,
     status_due: Nanos,
-    journal_lost: bool,
     decode_errors: u64,
     has_ended: Flag,
     pulse: Option<CorePulse>,
@@ -120,14 +136,12 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         let duty = Self {
             engine,
             inputs,
-            commands: CommandRings { requests: commands, questions: None },
-            journal,
+            commands: CommandRings { requests: commands, journal, journal_lost: false, questions: None },
             makes_timers,
             timer_due: Nanos::ZERO,
             levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
             status,
             status_due: Nanos::ZERO,
-            journal_lost: false,
             decode_errors: 0,
             has_ended,
             pulse: None,
@@ -156,14 +170,14 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         let event = Event::decode(&first, |i| input.peek_at(i).unwrap_or_default(), &mut self.levels);
         match event {
             Ok(event) => {
-                journal_event(&mut self.journal, &mut self.journal_lost, &event);
+                self.commands.journal_event(&event);
                 self.engine.on_event(&event, &mut self.commands);
             }
             Err(_) => self.decode_errors += 1,
         }
         // Only now: whoever sees the slot freed also sees the commands that the event caused.
         self.inputs[idx].advance(count);
-        if self.journal_lost && self.engine.mode() != Mode::Killed {
+        if self.commands.journal_lost && self.engine.mode() != Mode::Killed {
             // What cannot be recorded must not be traded.
             let now = self.engine.now();
             self.give(&Event::Control(Meta { recv: now, ..Meta::default() }, Control::Kill));
@@ -172,7 +186,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     }
 
     fn give(&mut self, event: &Event<'_>) {
-        journal_event(&mut self.journal, &mut self.journal_lost, event);
+        self.commands.journal_event(event);
         self.engine.on_event(event, &mut self.commands);
     }
 
@@ -194,14 +208,6 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status.silent_streams,
             status.rate_warnings,
         ]);
-    }
-}
-
-#[inline]
-fn journal_event(journal: &mut Option<Producer<Record>>, lost: &mut bool, event: &Event<'_>) {
-    if let Some(ring) = journal {
-        let has_room = ring.publish(event.record_count(), |i| event.record(i));
-        *lost |= !has_room;
     }
 }
 
@@ -247,7 +253,7 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         DutyReport::Core(Box::new(CoreReport {
             engine: self.engine.report(),
             decode_errors: self.decode_errors,
-            journal_lost: self.journal_lost,
+            journal_lost: self.commands.journal_lost,
         }))
     }
 }

@@ -18,7 +18,7 @@ use crate::guard::GatewayPulse;
 use crate::net::{CloseReason, Message, WsConn};
 use crate::ring::{Consumer, Flag, Producer};
 use crate::types::{
-    Command, CommandKind, Event, InstrumentTable, Link, LinkKind, Meta, Nanos, Op, Record, Reject, RejectKind,
+    Command, CommandKind, Event, InstrumentTable, Link, LinkKind, Meta, Nanos, Op, Record, Reject, RejectKind, Sent,
 };
 use crate::venue::bybit::encode::{PRIVATE_TOPICS, subscribe};
 use crate::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder, PrivateDecoder, PrivateKind, Signer};
@@ -139,6 +139,7 @@ pub struct GatewayDuty {
     next_read: LinkKind,
     /// Polls in a row that sent orders and read nothing.
     unread_polls: u32,
+    tells_sent: bool,
 }
 
 impl GatewayDuty {
@@ -177,6 +178,7 @@ impl GatewayDuty {
             handed_on: None,
             next_read: LinkKind::Trade,
             unread_polls: 0,
+            tells_sent: false,
             config,
         }
     }
@@ -184,6 +186,11 @@ impl GatewayDuty {
     /// Hands order commands on, to be sent over REST, instead of sending them.
     pub fn hand_on(&mut self, commands: Producer<Record>) {
         self.handed_on = Some(commands);
+    }
+
+    /// Tells of each request when it was taken, rendered and written ([`Event::Sent`]), after the write: for a journal.
+    pub fn tell_sent(&mut self) {
+        self.tells_sent = true;
     }
 
     /// Beats for a guard, and sends nothing new once it is fenced or its lease is over.
@@ -401,6 +408,13 @@ impl GatewayDuty {
         let stamps = GatewayStamps { taken_ns: since(taken), encoded_ns: since(encoded), written_ns: since(written) };
         latency.record(&command.stamps, &stamps);
         self.sent += 1;
+        if self.tells_sent {
+            let ago = |moment: Nanos| u32::try_from(written.saturating_since(moment)).unwrap_or(u32::MAX);
+            let meta = Meta { recv: written, instrument: command.instrument, ..Meta::default() };
+            let (taken_ago_ns, encoded_ago_ns) = (ago(taken), ago(encoded));
+            let Command { client_id, request, .. } = *command;
+            self.outlet.event(&Event::Sent(Sent { meta, client_id, request, taken_ago_ns, encoded_ago_ns }));
+        }
         if let Some(rehearsal) = &mut self.rehearsal {
             rehearsal.learn(command, written);
         }

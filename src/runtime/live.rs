@@ -21,6 +21,7 @@ use super::witness::{WitnessDuty, WitnessPlan, Witnessed};
 use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
 use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
+use crate::journal::JournalHeader;
 use crate::ring::{Flag, Producer, spsc};
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
@@ -50,8 +51,8 @@ pub struct LiveOptions {
     pub cpus: Vec<usize>,
     /// What threads do without work.
     pub idle: Idle,
-    /// File for the journal.
-    pub journal: Option<PathBuf>,
+    /// The journal.
+    pub journal: Option<LiveJournal>,
     /// Who answers the engine's questions; none: the engine's configuration must ask none.
     pub reconcile: Option<LiveReconcile>,
     /// Sends orders over REST; needed where the gateway has no trade link, and not used elsewhere.
@@ -60,6 +61,14 @@ pub struct LiveOptions {
     pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
     /// Watches the hot threads; the process must then exit, since they cannot be ended.
     pub witness: Option<WitnessPlan>,
+}
+
+/// The journal of a live run.
+pub struct LiveJournal {
+    /// Its file, which must not exist.
+    pub path: PathBuf,
+    /// What an equal engine is made from. The topology and the moment of the start are filled in.
+    pub header: JournalHeader,
 }
 
 /// What the reconciler of a live run needs.
@@ -178,9 +187,11 @@ impl Live {
         let (stop, recorder_stop, gateway_ready) = (Flag::new(), Flag::new(), Flag::new());
 
         let (journal_ring, recorder) = match journal {
-            Some(path) => {
+            Some(LiveJournal { path, mut header }) => {
                 let (producer, consumer) = spsc(JOURNAL_RING_SLOTS);
-                let duty = RecorderDuty::create(consumer, path.clone())
+                header.started = clock.now().get();
+                header.topology = topology.to_string();
+                let duty = RecorderDuty::create(consumer, path.clone(), &header)
                     .map_err(|source| LiveError::Journal { path, source })?;
                 (Some(producer), Some(duty))
             }
@@ -228,6 +239,9 @@ impl Live {
         };
         let mut gateway =
             GatewayDuty::new(gateway, &table, to_gateway, gateway_events, clock.clone(), gateway_ready.clone());
+        if recorder.is_some() {
+            gateway.tell_sent();
+        }
         if let Some((beat, terms)) = guard {
             core.set_pulse(CorePulse::new(beat.clone(), terms));
             if let Some((duty, _)) = &mut rest_orders {

@@ -4,6 +4,7 @@
 //! live     FEED ──ring──▶ CORE ──ring──▶ GATEWAY ──▶ venue        core ◀──ring── gateway: acks, fills
 //! replay   FEED ──ring──▶ SIM VENUE ──ring──▶ CORE                core ──ring──▶ sim venue: commands
 //!                            core ──ring──▶ RECORDER              the journal, never waited for
+//! rerun    journal ──▶ equal engine ──▶ commands, compared with the journaled ones
 //! ```
 
 pub mod alloc;
@@ -21,6 +22,7 @@ mod reconcile;
 mod recorder;
 mod replay;
 mod replay_feed;
+mod rerun;
 mod rest_orders;
 mod sim_venue;
 mod thread;
@@ -37,12 +39,13 @@ pub use latency::{
     GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
 };
 pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
-pub use live::{Live, LiveError, LiveOptions, LiveOutcome, LiveReconcile};
+pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 pub use recorder::{RecorderDuty, RecorderReport};
 pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};
 pub use replay_feed::{FeedReport, ReplayFeedDuty};
+pub use rerun::{Difference, Rerun, rerun};
 pub use rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
 pub use sim_venue::{SimLatency, SimVenueDuty, SimVenueReport};
 pub use thread::{Idle, RunningThread, ThreadPlan, start};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::duty::{Duty, DutyReport};
-use crate::journal::JournalWriter;
+use crate::journal::{JournalHeader, JournalWriter};
 use crate::ring::Consumer;
 use crate::types::{Nanos, Record};
 
@@ -14,6 +14,9 @@ const EVENTS_PER_POLL: usize = 256;
 /// Time between two hand-overs to the system.
 const FLUSH_NS: u64 = 200_000_000;
 
+/// Time between two syncs, which move the durable mark.
+const SYNC_NS: u64 = 1_000_000_000;
+
 /// What the recorder leaves behind.
 #[derive(Debug)]
 pub struct RecorderReport {
@@ -21,6 +24,8 @@ pub struct RecorderReport {
     pub path: PathBuf,
     /// Events in it.
     pub events: u64,
+    /// Commands in it.
+    pub commands: u64,
     /// Why it is not whole, if it is not.
     pub error: Option<io::Error>,
 }
@@ -31,6 +36,7 @@ pub struct RecorderDuty {
     writer: JournalWriter,
     path: PathBuf,
     flush_due: Nanos,
+    sync_due: Nanos,
     error: Option<io::Error>,
 }
 
@@ -39,9 +45,9 @@ impl RecorderDuty {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn create(input: Consumer<Record>, path: PathBuf) -> io::Result<Self> {
-        let writer = JournalWriter::create(&path)?;
-        Ok(Self { input, writer, path, flush_due: Nanos::ZERO, error: None })
+    pub fn create(input: Consumer<Record>, path: PathBuf, header: &JournalHeader) -> io::Result<Self> {
+        let writer = JournalWriter::create(&path, header)?;
+        Ok(Self { input, writer, path, flush_due: Nanos::ZERO, sync_due: Nanos::ZERO, error: None })
     }
 }
 
@@ -73,11 +79,20 @@ impl Duty for RecorderDuty {
             self.flush_due = now.saturating_add(FLUSH_NS);
             self.error = self.writer.flush().err();
         }
+        if self.error.is_none() && now >= self.sync_due {
+            self.sync_due = now.saturating_add(SYNC_NS);
+            self.error = self.writer.sync_behind().err();
+        }
         work
     }
 
     fn finish(mut self: Box<Self>) -> DutyReport {
-        let error = self.error.take().or_else(|| self.writer.sync().err());
-        DutyReport::Recorder(Box::new(RecorderReport { path: self.path, events: self.writer.events(), error }))
+        let error = self.error.take().or_else(|| self.writer.close().err());
+        DutyReport::Recorder(Box::new(RecorderReport {
+            path: self.path,
+            events: self.writer.events(),
+            commands: self.writer.commands(),
+            error,
+        }))
     }
 }

@@ -41,6 +41,12 @@ byte_enum! {
     }
 }
 
+/// Set in the first byte of a journal's command; no kind of event or command is as great.
+const JOURNALED_BIT: u64 = 0x80;
+
+/// The bit of a journal's command that says that nobody took it; [`Command::pack`] leaves it free.
+const DECLINED_SHIFT: u32 = 25;
+
 /// One request to a venue, small enough for a ring slot, with the stamps of the event that caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -155,6 +161,27 @@ impl Command {
         })
     }
 
+    /// The words of a journal's record: those of [`Self::pack`], marked as no event's, and whether the command was taken by
+    /// whoever carries commands out (a full ring takes none).
+    #[inline]
+    pub fn journal_record(&self, is_taken: bool) -> super::Record {
+        let mut record = self.pack();
+        record.words[0] |= JOURNALED_BIT | u64::from(!is_taken) << DECLINED_SHIFT;
+        record
+    }
+
+    /// Reads [`Self::journal_record`] back: the command, and whether it was taken. `None` for the first record of an event
+    /// and for words that [`Self::journal_record`] did not make.
+    pub fn from_journal_record(record: &super::Record) -> Option<(Self, bool)> {
+        let mut record = *record;
+        if record.words[0] & JOURNALED_BIT == 0 {
+            return None;
+        }
+        let is_taken = (record.words[0] >> DECLINED_SHIFT) & 1 == 0;
+        record.words[0] &= !(JOURNALED_BIT | 1 << DECLINED_SHIFT);
+        Self::unpack(&record).map(|command| (command, is_taken))
+    }
+
     /// The decision alone, without latency stamps, little-endian: equal decisions are equal bytes on any machine.
     ///
     /// ```text
@@ -210,6 +237,12 @@ mod tests {
             stamps: CommandStamps { framed_ns: 1, decoded_ns: 2, dequeued_ns: 3, decided_ns: 4 },
         };
         assert_eq!(Command::unpack(&command.pack()), Some(command));
+        assert_eq!(Command::from_journal_record(&command.pack()), None);
+        for is_taken in [true, false] {
+            let record = command.journal_record(is_taken);
+            assert_eq!(Command::from_journal_record(&record), Some((command, is_taken)));
+            assert_eq!(record.event_records(), 1);
+        }
         let bytes = command.neutral_bytes();
         command.stamps = CommandStamps::default();
         assert_eq!(command.neutral_bytes(), bytes);

@@ -213,6 +213,22 @@ impl RejectKind {
     }
 }
 
+/// Our gateway has written a request: when it took it, rendered it and called the write. Nobody decides by it, the engine
+/// does not even take its time from it; the journal keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// `recv` is the moment at which the write was called.
+    pub meta: Meta,
+    /// For which order.
+    pub client_id: ClientOrderId,
+    /// Number of the request ([`Command::request`](super::Command::request)).
+    pub request: u16,
+    /// Nanoseconds from taking the command until the write was called.
+    pub taken_ago_ns: u32,
+    /// Nanoseconds from the rendered bytes until the write was called.
+    pub encoded_ago_ns: u32,
+}
+
 /// The venue (or our gateway) refused a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
@@ -446,6 +462,8 @@ pub enum Event<'a> {
     Control(Meta, Control),
     /// A slow brain's newest value.
     Signal(Signal),
+    /// A request was written.
+    Sent(Sent),
 }
 
 impl Event<'_> {
@@ -472,6 +490,7 @@ impl Event<'_> {
             Event::Link(e) => &e.meta,
             Event::Timer(meta) | Event::Control(meta, _) => meta,
             Event::Signal(e) => &e.meta,
+            Event::Sent(e) => &e.meta,
         }
     }
 
@@ -495,6 +514,7 @@ impl Event<'_> {
             Event::Link(e) => &mut e.meta,
             Event::Timer(meta) | Event::Control(meta, _) => meta,
             Event::Signal(e) => &mut e.meta,
+            Event::Sent(e) => &mut e.meta,
         }
     }
 
@@ -518,6 +538,7 @@ impl Event<'_> {
             Event::Timer(_) => "timer",
             Event::Control(..) => "control",
             Event::Signal(_) => "signal",
+            Event::Sent(_) => "sent",
         }
     }
 }

@@ -16,7 +16,7 @@ pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce}
 pub use decimal::{DecimalError, Step};
 pub use event::{
     Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
-    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Signal, Ticker, Top, TopCheck, Trade,
+    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top, TopCheck, Trade,
 };
 pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
 pub use instrument::{InstrumentSpec, InstrumentTable, Product};

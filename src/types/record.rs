@@ -7,7 +7,7 @@
 
 use super::event::{
     Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
-    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Signal, Ticker, Top, TopCheck, Trade,
+    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top, TopCheck, Trade,
 };
 use super::{ClientOrderId, InstrumentId, Lots, Money, Nanos, Rate, Side, Ticks};
 
@@ -77,6 +77,7 @@ const KIND_CONTROL: u8 = 15;
 const KIND_SIGNAL: u8 = 16;
 const KIND_ABSENT: u8 = 17;
 const KIND_PASS: u8 = 18;
+const KIND_SENT: u8 = 19;
 
 /// The first record's fixed fields; `a` and `b` are the kind's own.
 struct Header {
@@ -303,6 +304,13 @@ impl Event<'_> {
                 header.b = signal.value.to_bits();
                 header
             }
+            Event::Sent(sent) => {
+                let mut header = Header::new(KIND_SENT, sent.meta);
+                header.a = sent.client_id.0;
+                header.b = u64::from(sent.taken_ago_ns) | u64::from(sent.encoded_ago_ns) << 32;
+                header.bids = sent.request;
+                header
+            }
         }
     }
 
@@ -479,6 +487,13 @@ impl<'a> Event<'a> {
             KIND_TIMER => Event::Timer(meta),
             KIND_CONTROL => Event::Control(meta, Control::from_u8(flags).ok_or(bad)?),
             KIND_SIGNAL => Event::Signal(Signal { meta, slot: a as u16, value: f64::from_bits(b) }),
+            KIND_SENT => Event::Sent(Sent {
+                meta,
+                client_id: ClientOrderId(a),
+                request: bids,
+                taken_ago_ns: b as u32,
+                encoded_ago_ns: (b >> 32) as u32,
+            }),
             found => return Err(EventDecodeError::UnknownKind { found }),
         })
     }
@@ -588,6 +603,7 @@ mod tests {
             Event::Timer(meta),
             Event::Control(meta, Control::Kill),
             Event::Signal(Signal { meta, slot: 3, value: -0.5 }),
+            Event::Sent(Sent { meta, client_id, request: 9, taken_ago_ns: 10, encoded_ago_ns: u32::MAX }),
         ] {
             round_trip(&event);
         }
