@@ -155,6 +155,10 @@ pub fn prove(
     wait_for(&generator, || false);
     let after = testimonies(&live)?;
     plan.over.set();
+    // Before the generator closes its connections: a duty that saw that would close its own.
+    while live.witnessed().iter().any(|thread| thread.testimony().is_none_or(|testimony| !testimony.is_parked)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let report = check(generator.join()?, "engine", format!("; armed: {is_armed}"))?;
     let threads = live
         .witnessed()

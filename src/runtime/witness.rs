@@ -52,6 +52,10 @@ pub struct WitnessPlan {
     pub provocation: Option<Provocation>,
 }
 
+/// How far a witness is: the first of its words, 0 before it has armed.
+const ARMED: u64 = 1;
+const PARKED: u64 = 2;
+
 /// What a thread's witness says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Testimony {
@@ -59,6 +63,8 @@ pub struct Testimony {
     pub tid: u64,
     /// Allocations and frees since it armed; 0 also where nothing counts them.
     pub allocations: u64,
+    /// Whether its thread spins in place, and its duties do nothing any more.
+    pub is_parked: bool,
 }
 
 /// A thread that has a witness.
@@ -76,7 +82,9 @@ impl Witnessed {
         loop {
             match self.reader.read() {
                 Some((_, [0, ..])) => return None,
-                Some((_, [_, tid, allocations])) => return Some(Testimony { tid, allocations }),
+                Some((_, [state, tid, allocations])) => {
+                    return Some(Testimony { tid, allocations, is_parked: state == PARKED });
+                }
                 None => std::thread::yield_now(),
             }
         }
@@ -119,7 +127,7 @@ impl WitnessDuty {
         drop(filter);
         // A free of the filter's own memory comes before this.
         self.armed = Some(Armed { tid, at: now, baseline: alloc::count(), told: 0 });
-        self.writer.write([1, tid, 0]);
+        self.writer.write([ARMED, tid, 0]);
         Ok(())
     }
 
@@ -160,13 +168,17 @@ impl Duty for WitnessDuty {
         if allocations != armed.told {
             armed.told = allocations;
             let tid = armed.tid;
-            self.writer.write([1, tid, allocations]);
+            self.writer.write([ARMED, tid, allocations]);
         }
-        if self.plan.provocation.is_some() && now.saturating_since(armed.at) > PROVOKE_AFTER_NS {
+        let (tid, armed_at) = (armed.tid, armed.at);
+        if self.plan.provocation.is_some() && now.saturating_since(armed_at) > PROVOKE_AFTER_NS {
             self.provoke();
         }
-        while self.plan.over.is_set() {
-            crate::ring::spin_hint();
+        if self.plan.over.is_set() {
+            self.writer.write([PARKED, tid, allocations]);
+            loop {
+                crate::ring::spin_hint();
+            }
         }
         0
     }
