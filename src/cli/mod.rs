@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod capture;
 mod check_venue;
+mod doctor;
 mod faults;
 mod guard;
 mod guarded;
@@ -84,6 +85,7 @@ Examples:
   tercel run --feed CAPTURE.jsonl.gz                the same, its market a captured feed
   tercel scan --environment mainnet --top 30        the best instruments of Bybit, by public data
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
+  tercel doctor --config my.toml                    what of this host costs latency, and how to change it
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
 Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open or engine and venue disagree,
@@ -111,6 +113,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Try everything that a run needs of a venue, step by step: clock, streams, key, and the life of an order.
     CheckVenue(check_venue::CheckVenueArgs),
+    /// Look at this host: what of it costs latency, how much, and how to change it.
+    Doctor(doctor::DoctorArgs),
     /// Check a configuration file and print what it means, defaults filled in.
     CheckConfig {
         /// The file.
@@ -171,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Guard(args) => guard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckVenue(args) => check_venue::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };
     let exit = outcome.unwrap_or_else(|failure| {

@@ -78,6 +78,9 @@ pub struct RunArgs {
     /// the file that venue.secret-file names.
     #[arg(long)]
     live: bool,
+    /// Trade on a real venue although `tercel doctor` finds something red about this host.
+    #[arg(long, requires = "live")]
+    accept_host: bool,
     /// Trade the best N instruments of a scan, by the table `[scan]`, instead of named ones.
     #[arg(long, value_name = "N")]
     scan_top: Option<usize>,
@@ -160,7 +163,11 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         let access = Access { address, api_key: account.api_key, secret: Secret::new(account.api_secret) };
         return Ok((access, Some(handle)));
     }
-    Ok((access::access(config, args.live)?, None))
+    let access = access::access(config, args.live)?;
+    if access.address.real_host()?.is_some() {
+        super::doctor::check_host(config, args.accept_host)?;
+    }
+    Ok((access, None))
 }
 
 /// What the venue says before the engine starts.
