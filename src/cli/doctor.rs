@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::doctor::{CpuList, Examination, Finding, Host, Intent, Measured, Rating, Remedy};
-use crate::runtime::Idle;
+use crate::runtime::{Idle, LockMemory};
 
 /// Arguments of `tercel doctor`.
 #[derive(Args)]
@@ -76,7 +76,7 @@ fn intent(config: &Config) -> Intent {
         cpus: config.threads.cpus.iter().copied().take(threads).collect(),
         threads,
         spins: config.threads.idle == Idle::Spin,
-        must_lock: false,
+        must_lock: config.threads.lock_memory == LockMemory::Yes,
         iface: None,
     }
 }

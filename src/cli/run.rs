@@ -435,6 +435,7 @@ fn trade(
         table: table.clone(),
         rest_orders,
     };
+    super::memory::lock(config.threads.lock_memory)?;
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
     let mut rss = RssBytes::begin();
 
