@@ -100,7 +100,7 @@ impl Host {
             (found == name).then(|| value.to_owned())
         };
         // The kernel takes the last of several.
-        line.split_whitespace().filter_map(of).last()
+        line.split_whitespace().filter_map(of).next_back()
     }
 
     /// Whether a process of one of these names runs; the kernel keeps 15 letters of a name.
