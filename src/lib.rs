@@ -49,6 +49,8 @@ pub mod faults;
 
 pub mod config;
 
+pub mod doctor;
+
 pub mod bench;
 
 pub mod cli;

@@ -4,12 +4,15 @@ use std::fs;
 
 use serde::Serialize;
 
+use crate::doctor::Fingerprint;
 use crate::ring::{Word, spsc};
 use crate::runtime::Clock;
 
 /// The machine and the build, as far as the system tells.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
+    /// Short hash of what of the machine, its kernel and their settings moves latencies; see [`Fingerprint`].
+    pub fingerprint: String,
     /// Model of the processor.
     pub cpu: String,
     /// Logical cores that this process may use.
@@ -59,6 +62,7 @@ impl Machine {
         };
         let unknown = || "unknown".to_owned();
         Self {
+            fingerprint: Fingerprint::observe().hash,
             cpu: field("model name").unwrap_or_else(unknown),
             cores: cores(),
             smt,

@@ -75,10 +75,11 @@ fn inspect_journal(file: &Path) -> Outcome {
     println!("{}: {count} events over {span_s:.3} s", file.display());
     let symbols: Vec<String> = header.instruments.iter().map(JournalInstrument::to_string).collect();
     println!(
-        "  run {:08x} of version {} on {}: {}",
+        "  run {:08x} of version {} on {}, host {}: {}",
         header.run_id,
         header.program,
         header.topology,
+        header.host_hash(),
         symbols.join(", ")
     );
     let end = if mark.is_closed { "closed in order" } else { "BROKE OFF" };

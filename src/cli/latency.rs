@@ -103,7 +103,13 @@ pub fn run(args: &LatencyArgs) -> Outcome {
     if total.is_empty() {
         return Err(Failure::from(format!("{}: holds no stamped order that a market message caused", file.display())));
     }
-    println!("{} of {} requests were caused by a market message ({})", total.len(), sent_count, header.topology);
+    println!(
+        "{} of {} requests were caused by a market message ({}, host {})",
+        total.len(),
+        sent_count,
+        header.topology,
+        header.host_hash()
+    );
     let mut rows: Vec<(&str, &str, &hdrhistogram::Histogram<u64>)> =
         stages.named().iter().zip(STAGES).map(|((name, h), (_, text))| (*name, text, *h)).collect();
     rows.push(("ack", "write called → the venue's answer", &acks));
@@ -143,7 +149,7 @@ pub fn run(args: &LatencyArgs) -> Outcome {
     }
     if let Some(out) = &args.json {
         let value = json!({
-            "requests": sent_count, "topology": header.topology, "run_id": header.run_id, "stages_ns": table, "worst": slow,
+            "requests": sent_count, "topology": header.topology, "host": header.host, "run_id": header.run_id, "stages_ns": table, "worst": slow,
         });
         write_json(Path::new(out), &value)?;
     }

@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod capture;
 mod check_venue;
+mod doctor;
 mod explain;
 mod faults;
 mod guard;
@@ -90,6 +91,7 @@ Examples:
   tercel run --for 20s --journal DIR                keep everything that the engine consumed and wanted
   tercel replay --journal DIR                       prove that the same engine wants the same again
   tercel explain --slowest 3 --journal DIR          the slowest orders; then `tercel explain ORDER --journal DIR`
+  tercel doctor --config my.toml                    what of this host costs latency, and how to change it
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
 Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open, or engine and venue (or journal)
@@ -121,6 +123,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Try everything that a run needs of a venue, step by step: clock, streams, key, and the life of an order.
     CheckVenue(check_venue::CheckVenueArgs),
+    /// Look at this host: what of it costs latency, how much, and how to change it.
+    Doctor(doctor::DoctorArgs),
     /// Check a configuration file and print what it means, defaults filled in.
     CheckConfig {
         /// The file.
@@ -183,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::Guard(args) => guard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::CheckVenue(args) => check_venue::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::CheckConfig { file } => check_config(&file),
     };
     let exit = outcome.unwrap_or_else(|failure| {

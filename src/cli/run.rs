@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// the file that venue.secret-file names.
     #[arg(long)]
     live: bool,
+    /// Trade on a real venue although `tercel doctor` finds something red about this host.
+    #[arg(long, requires = "live")]
+    accept_host: bool,
     /// Trade the best N instruments of a scan, by the table `[scan]`, instead of named ones.
     #[arg(long, value_name = "N")]
     scan_top: Option<usize>,
@@ -162,7 +165,11 @@ fn open_venue(config: &Config, args: &RunArgs) -> Result<(Access, Option<SimexHa
         let access = Access { address, api_key: account.api_key, secret: Secret::new(account.api_secret) };
         return Ok((access, Some(handle)));
     }
-    Ok((access::access(config, args.live)?, None))
+    let access = access::access(config, args.live)?;
+    if access.address.real_host()?.is_some() {
+        super::doctor::check_host(config, args.accept_host)?;
+    }
+    Ok((access, None))
 }
 
 /// What the venue says before the engine starts.
@@ -400,7 +407,8 @@ fn trade(
             let mut text = String::new();
             std::fmt::Write::write_fmt(&mut text, format_args!("{effective}"))
                 .map_err(|_| "the configuration holds a number that a journal cannot hold")?;
-            let header = JournalHeader::new(run_id, &table, text);
+            let header =
+                JournalHeader { host: crate::doctor::fingerprint(), ..JournalHeader::new(run_id, &table, text) };
             Some(LiveJournal { path: dir.join(format!("run-{run_id:08x}.tj")), header })
         }
         None => None,
@@ -438,6 +446,7 @@ fn trade(
         table: table.clone(),
         rest_orders,
     };
+    super::memory::lock(config.threads.lock_memory)?;
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
     let mut rss = RssBytes::begin();
 

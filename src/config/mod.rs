@@ -21,7 +21,7 @@ pub use value::{Bps, Duration, MoneyText, parse_duration};
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Idle, MARKET_CONNECTIONS_MAX, SimLatency, Topology, WARM_EVERY_NS};
+use crate::runtime::{Idle, LockMemory, MARKET_CONNECTIONS_MAX, SimLatency, Topology, WARM_EVERY_NS};
 use crate::signal::SignalConfig;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
@@ -407,6 +407,9 @@ table! {
         idle: Idle,
         /// How often the way of an order is kept warm while none goes out; `0s` for never.
         warm_every: Duration,
+        /// Whether a run locks its memory: auto (each page from its first use on, if that is allowed without limit), yes (all pages
+        /// at once, about a GiB more resident, or the run does not start), no.
+        lock_memory: LockMemory,
     }
 }
 
@@ -417,6 +420,7 @@ impl Default for ThreadsTable {
             cpus: Vec::new(),
             idle: Idle::default(),
             warm_every: Duration(WARM_EVERY_NS),
+            lock_memory: LockMemory::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct JournalHeader {
     pub instruments: Vec<JournalInstrument>,
     /// The effective configuration as TOML: strategy and its parameters, limits, everything. Holds no secret.
     pub config: String,
-    /// What is known of the machine; free.
+    /// What is known of the machine, `{"hash": …, "facts": …}` of [`crate::doctor::Fingerprint`]; null if it was not looked at.
     #[serde(default)]
     pub host: serde_json::Value,
 }
@@ -99,6 +99,11 @@ impl JournalHeader {
             config,
             ..Self::default()
         }
+    }
+
+    /// The machine's hash, `unknown` if it was not looked at.
+    pub fn host_hash(&self) -> &str {
+        self.host.get("hash").and_then(serde_json::Value::as_str).unwrap_or("unknown")
     }
 
     /// The instruments as a table; `None` if they are none that this program could have written.

@@ -17,6 +17,7 @@ mod latency;
 mod link;
 mod live;
 mod live_feed;
+mod memory_lock;
 mod outlet;
 mod reconcile;
 mod recorder;
@@ -41,6 +42,7 @@ pub use latency::{
 pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
 pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
+pub use memory_lock::{LockError, LockMemory, lock_memory};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 pub use recorder::{RecorderDuty, RecorderReport};
 pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};

@@ -159,7 +159,7 @@ fn an_answer_becomes_an_ack_or_a_reject_of_its_kind() {
     let asked = handle.join().unwrap();
     assert_eq!(
         asked[0],
-        r#"POST /v5/order/create {"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","price":"60000.0","qty":"0.001","timeInForce":"PostOnly","orderLinkId":"t00000001-000000000000001f","reduceOnly":false,"positionIdx":0}"#
+        r#"POST /v5/order/create {"category":"linear","symbol":"BTCUSDT","orderLinkId":"t00000001-000000000000001f","side":"Buy","orderType":"Limit","timeInForce":"PostOnly","reduceOnly":false,"positionIdx":0,"price":"60000.0","qty":"0.001"}"#
     );
     assert!(asked[3].starts_with("POST /v5/order/amend ") && asked[4].starts_with("POST /v5/order/cancel "));
 }

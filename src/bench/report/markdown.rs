@@ -348,6 +348,7 @@ fn write_machine(out: &mut String, c: &ReportContext) -> fmt::Result {
     writeln!(out, "## Machine and build\n")?;
     let virtual_word = if m.is_virtual { ", a virtual machine" } else { "" };
     writeln!(out, "- {} · {} cores · SMT {}{virtual_word} · Linux {}", m.cpu, m.cores, m.smt, m.kernel)?;
+    writeln!(out, "- Fingerprint (`tercel doctor --json`): {}", m.fingerprint)?;
     writeln!(out, "- Governor: {} · TSC: {} · a stamp costs {:.1} ns", m.governor, m.tsc_flags.join(" "), m.stamp_ns)?;
     for (name, value) in &m.settings {
         writeln!(out, "- {name}: {value}")?;
