@@ -114,39 +114,29 @@ fn ticks(touch: Touch) -> (Option<i64>, Option<i64>) {
     (touch.bid.map(|l| l.px.get()), touch.ask.map(|l| l.px.get()))
 }
 
-impl AnyBook for L2Book {
-    #[inline]
-    fn apply(&mut self, depth: &Depth) {
-        if depth.is_snapshot {
-            self.clear();
-        }
-        for &(side, level) in &depth.levels {
-            self.set_level(side, level);
-        }
-    }
+/// Both books of ours have the same methods.
+macro_rules! ours {
+    ($($book:ty),+) => {
+        $(impl AnyBook for $book {
+            #[inline]
+            fn apply(&mut self, depth: &Depth) {
+                if depth.is_snapshot {
+                    self.clear();
+                }
+                for &(side, level) in &depth.levels {
+                    self.set_level(side, level);
+                }
+            }
 
-    #[inline]
-    fn best(&self) -> (Option<i64>, Option<i64>) {
-        ticks(self.touch())
-    }
+            #[inline]
+            fn best(&self) -> (Option<i64>, Option<i64>) {
+                ticks(self.touch())
+            }
+        })+
+    };
 }
 
-impl AnyBook for NaiveBook {
-    #[inline]
-    fn apply(&mut self, depth: &Depth) {
-        if depth.is_snapshot {
-            self.clear();
-        }
-        for &(side, level) in &depth.levels {
-            self.set_level(side, level);
-        }
-    }
-
-    #[inline]
-    fn best(&self) -> (Option<i64>, Option<i64>) {
-        ticks(self.touch())
-    }
-}
+ours!(L2Book, NaiveBook);
 
 /// One of hftbacktest's depths.
 struct Theirs<D>(D);
