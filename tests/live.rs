@@ -46,7 +46,8 @@ fn trades_and_reconciles_on_every_topology() {
         let file = std::fs::read_dir(&journal).unwrap().flatten().next().unwrap().path();
         let inspected = good(&mut tercel(["inspect".as_ref(), file.as_os_str()]));
         let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
-        assert!(text.contains(&format!("{} events", count(&found, "/events"))), "{text}");
+        let (wanted, report) = (count(&found, "/events"), String::from_utf8_lossy(&output.stdout).into_owned());
+        assert!(text.contains(&format!("{wanted} events")), "{wanted} wanted\n{text}\n{report}");
     }
 }
 

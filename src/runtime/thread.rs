@@ -134,12 +134,15 @@ pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningTh
         let mut polls_to_drain = DRAIN_POLLS;
         loop {
             let mut work = 0;
+            // Before the polls: who sets it has published everything, and a poll after it was seen finds all of that. Looked at
+            // after them, what came in between would be left behind.
+            let is_stopping = stop.is_set();
             // One reading serves all duties of the round: they stamp what must be exact themselves.
             let now = clock.now();
             for slot in &mut slots {
                 work += slot.poll(now);
             }
-            if stop.is_set() {
+            if is_stopping {
                 polls_to_drain -= 1;
                 // Two in a row: a duty may look at one source in one poll and at the other in the next.
                 if (work == 0 && idle_polls > 0) || polls_to_drain == 0 {
@@ -201,6 +204,35 @@ mod tests {
             let thread = start(plan, Clock::new(), Flag::new()).unwrap();
             assert_eq!(thread.join().unwrap().reports.len(), 2);
         }
+    }
+
+    #[test]
+    fn what_came_just_before_the_stop_is_still_taken() {
+        /// Idle once; then work comes, and the stop with it, after it has looked.
+        struct Late {
+            polls: u32,
+            stop: Flag,
+            taken: Flag,
+        }
+        impl Duty for Late {
+            fn name(&self) -> &'static str {
+                "late"
+            }
+            fn poll(&mut self, _now: Nanos) -> usize {
+                self.polls += 1;
+                match self.polls {
+                    2 => self.stop.set(),
+                    3 => self.taken.set(),
+                    _ => {}
+                }
+                usize::from(self.polls == 3)
+            }
+        }
+        let (stop, taken) = (Flag::new(), Flag::new());
+        let late = Late { polls: 0, stop: stop.clone(), taken: taken.clone() };
+        let plan = ThreadPlan { name: "test".into(), cpu: None, idle: Idle::Backoff, duties: vec![Box::new(late)] };
+        start(plan, Clock::new(), stop).unwrap().join().unwrap();
+        assert!(taken.is_set());
     }
 
     #[test]
