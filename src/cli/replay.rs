@@ -127,6 +127,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         balance: config.simex.balance.0,
         leverage_e2: config.risk.leverage_e2,
         command_log,
+        observer: None,
         stop,
         table,
     };

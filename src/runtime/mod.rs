@@ -49,7 +49,7 @@ pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};
 pub use replay_feed::{FeedReport, ReplayFeedDuty};
 pub use rerun::{Difference, Rerun, rerun};
 pub use rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
-pub use sim_venue::{SimLatency, SimVenueDuty, SimVenueReport};
+pub use sim_venue::{Observer, SimLatency, SimVenueDuty, SimVenueReport};
 pub use thread::{Idle, RunningThread, ThreadPlan, start};
 pub use topology::{DutyKind, Topology, TopologyError};
 pub use witness::{FORBIDDEN_CALL_EXIT, Provocation, Testimony, WitnessPlan, Witnessed};

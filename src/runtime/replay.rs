@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::core::CoreDuty;
 use super::duty::{Duty, DutyReport};
 use super::replay_feed::{FeedReport, ReplayFeedDuty};
-use super::sim_venue::{SimLatency, SimVenueDuty, SimVenueReport};
+use super::sim_venue::{Observer, SimLatency, SimVenueDuty, SimVenueReport};
 use super::thread::{Idle, ThreadPlan, start};
 use super::topology::{DutyKind, Topology};
 use super::{COMMAND_RING_SLOTS, CoreReport, MARKET_RING_SLOTS};
@@ -42,6 +42,8 @@ pub struct ReplayOptions {
     pub leverage_e2: u32,
     /// Takes every command as venue-neutral bytes.
     pub command_log: Option<Box<dyn Write + Send>>,
+    /// Sees what happens; comes back in the venue's report.
+    pub observer: Option<Box<dyn Observer>>,
     /// Ends the replay early when set.
     pub stop: Flag,
 }
@@ -60,6 +62,7 @@ impl ReplayOptions {
             balance: Money::new(10_000 * Money::ONE.get()),
             leverage_e2: 500,
             command_log: None,
+            observer: None,
             stop: Flag::new(),
         }
     }
@@ -109,8 +112,20 @@ pub fn replay<S: Strategy + Send + 'static>(
     config: EngineConfig,
     strategy: S,
 ) -> Result<ReplayOutcome, ReplayError> {
-    let ReplayOptions { venue, table, feed, topology, cpus, idle, latency, balance, leverage_e2, command_log, stop } =
-        options;
+    let ReplayOptions {
+        venue,
+        table,
+        feed,
+        topology,
+        cpus,
+        idle,
+        latency,
+        balance,
+        leverage_e2,
+        command_log,
+        observer,
+        stop,
+    } = options;
     let market_feed = MarketFeed::new(venue, &table, feed).ok_or(ReplayError::NoDecoder(venue.name()))?;
     let (to_sim, from_feed) = spsc(MARKET_RING_SLOTS);
     let (to_core, from_sim) = spsc(MARKET_RING_SLOTS);
@@ -135,6 +150,7 @@ pub fn replay<S: Strategy + Send + 'static>(
                 account,
                 latency,
                 command_log,
+                observer,
                 has_ended,
             )),
         ),

@@ -13,6 +13,7 @@
 //!
 //! Ties: what is under way between us and the venue comes before the market's next message.
 
+use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::Write;
@@ -46,6 +47,16 @@ impl Default for SimLatency {
     fn default() -> Self {
         Self { entry_ns: 1_000_000, ack_ns: 1_000_000 }
     }
+}
+
+/// Sees a replay as it happens, for reports: every event in the order in which the core is given it, and every command when it
+/// reaches the venue. The order is the same on every topology.
+pub trait Observer: Any + Send {
+    /// The core is given `event`.
+    fn on_event(&mut self, event: &Event<'_>);
+
+    /// `command` reaches the venue.
+    fn on_command(&mut self, command: &Command);
 }
 
 /// Something that will happen at a moment.
@@ -82,7 +93,6 @@ impl Ord for Pending {
 }
 
 /// What the simulated venue of a replay leaves behind.
-#[derive(Debug)]
 pub struct SimVenueReport {
     /// Positions by instrument, as the venue books them.
     pub positions: Vec<Lots>,
@@ -94,6 +104,19 @@ pub struct SimVenueReport {
     pub open_orders: usize,
     /// Why the commands file is not whole, if it is not.
     pub command_log_error: Option<std::io::Error>,
+    /// Who watched, with what it saw.
+    pub observer: Option<Box<dyn Observer>>,
+}
+
+impl std::fmt::Debug for SimVenueReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimVenueReport")
+            .field("positions", &self.positions)
+            .field("wallet", &self.wallet)
+            .field("commands", &self.commands)
+            .field("open_orders", &self.open_orders)
+            .finish_non_exhaustive()
+    }
 }
 
 /// See the module's documentation.
@@ -117,6 +140,7 @@ pub struct SimVenueDuty {
     levels: Box<[Level]>,
     log: Option<Box<dyn Write + Send>>,
     log_error: Option<std::io::Error>,
+    observer: Option<Box<dyn Observer>>,
     commands_count: u64,
     has_ended: Flag,
 }
@@ -129,7 +153,8 @@ enum Step {
 
 impl SimVenueDuty {
     #[allow(clippy::too_many_arguments)] // Three rings, a venue and its account: each is what it is.
-    /// Makes the venue of a replay; `log` takes every command as venue-neutral bytes, in the order of their arrival;
+    /// Makes the venue of a replay; `log` takes every command as venue-neutral bytes, in the order of their arrival; `observer`
+    /// sees what happens;
     /// `has_ended` is set when the feed has ended and everything that followed from it is done.
     pub fn new(
         market: Consumer<Record>,
@@ -139,6 +164,7 @@ impl SimVenueDuty {
         account: AccountId,
         latency: SimLatency,
         log: Option<Box<dyn Write + Send>>,
+        observer: Option<Box<dyn Observer>>,
         has_ended: Flag,
     ) -> Self {
         let latency = SimLatency { entry_ns: latency.entry_ns.max(1), ..latency };
@@ -161,6 +187,7 @@ impl SimVenueDuty {
             levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
             log,
             log_error: None,
+            observer,
             commands_count: 0,
             has_ended,
         }
@@ -201,6 +228,9 @@ impl SimVenueDuty {
             return false;
         }
         self.given.push_back((self.to_core.published(), event.meta().recv));
+        if let Some(observer) = &mut self.observer {
+            observer.on_event(event);
+        }
         true
     }
 
@@ -296,6 +326,9 @@ impl SimVenueDuty {
         self.given.push_back((self.to_core.published(), t));
         self.now = t;
         if let Ok(event) = Event::decode(&header, record_at, &mut self.levels) {
+            if let Some(observer) = &mut self.observer {
+                observer.on_event(&event);
+            }
             if matches!(event, Event::Control(..)) {
                 // The feed's word that it has ended; the core was told with it to stop.
                 self.feed_ended = true;
@@ -311,6 +344,9 @@ impl SimVenueDuty {
 
     /// A command reaches the venue.
     fn arrive(&mut self, command: &Command, now: Nanos) {
+        if let Some(observer) = &mut self.observer {
+            observer.on_command(command);
+        }
         let op = match command.kind {
             CommandKind::New | CommandKind::NewMarket => Op::Create,
             CommandKind::Amend => Op::Amend,
@@ -429,6 +465,7 @@ impl Duty for SimVenueDuty {
             commands: self.commands_count,
             open_orders: self.open_orders(),
             command_log_error: self.log_error,
+            observer: self.observer,
         }))
     }
 }
