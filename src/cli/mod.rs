@@ -3,6 +3,7 @@
 mod access;
 mod bench;
 mod capture;
+mod captures;
 mod check_venue;
 mod doctor;
 mod explain;

@@ -3,26 +3,22 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 
-use super::inspect::sidecar_or_inference;
 use super::memory::RssBytes;
 use super::report::closing_report;
 use super::summary::{Parts, Summary, VenueView};
-use super::{EngineArgs, Exit, Failure, Outcome};
-use crate::config::Config;
-use crate::journal::{CaptureMeta, load};
+use super::{EngineArgs, Exit, Failure, Outcome, captures};
+use crate::journal::Tape;
 use crate::ring::Flag;
 use crate::runtime::{LatencySummary, ReplayOptions, replay};
-use crate::types::{InstrumentSpec, InstrumentTable, VenueId};
 use crate::venue::FeedConfig;
 
 /// Arguments of `tercel replay`.
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// Captures (line form, plain, gzip or zstd); several are merged by time, snapshot files beside them are found.
+    /// Captures (line form, plain, gzip or zstd); several, of one venue or of several, are merged by time, snapshot files beside them are found.
     #[arg(required_unless_present = "journal")]
     files: Vec<PathBuf>,
     /// Replay a run's journal instead (a folder's newest, or one file): the engine that its header describes gets the same
@@ -45,40 +41,10 @@ pub struct ReplayArgs {
     engine: EngineArgs,
 }
 
-/// Instruments from the command line.
-fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, Failure> {
-    let mut metas = Vec::new();
-    for text in instruments {
-        let words: Vec<&str> = text.split(':').collect();
-        let [symbol, tick, lot] = words[..] else {
-            return Err(Failure::usage(format!("--instruments: found `{text}`, allowed is SYMBOL:TICK:LOT")));
-        };
-        let [symbol, tick, lot] = [symbol, tick, lot].map(str::to_owned);
-        metas.push(crate::journal::InstrumentMeta { symbol, tick, lot });
-    }
-    let product = match VenueId::from_name(venue) {
-        Some(VenueId::BINANCE_COINM) => "inverse",
-        Some(VenueId::BINANCE_SPOT) => "spot",
-        _ => "linear",
-    };
-    let clock = crate::journal::ClockKind::Unix;
-    Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock })
-}
-
 fn part_of(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     PathBuf::from(part)
-}
-
-/// The table with the fees of the simulated account.
-fn with_fees(table: &InstrumentTable, config: &Config) -> Result<InstrumentTable, Failure> {
-    let specs = table.iter().map(|(_, spec)| InstrumentSpec {
-        maker_fee: config.simex.maker_fee_bps.0,
-        taker_fee: config.simex.taker_fee_bps.0,
-        ..*spec
-    });
-    InstrumentTable::new(specs.collect()).ok_or_else(|| Failure::from("the table of instruments does not hold itself"))
 }
 
 /// Runs the command.
@@ -87,25 +53,9 @@ pub fn run(args: ReplayArgs) -> Outcome {
         return super::journal::replay(path, &args.engine);
     }
     let config = args.engine.config()?;
-    let meta = match &args.venue {
-        Some(venue) => meta_of(venue, &args.instruments)?,
-        None => {
-            let found = sidecar_or_inference(&args.files[0])?;
-            for guess in &found.guesses {
-                eprintln!("guessed: {guess}");
-            }
-            found.meta
-        }
-    };
-    let venue = meta.venue().map_err(Failure::usage)?;
-    let table = with_fees(&meta.table().map_err(Failure::usage)?, &config)?;
-    if table.is_empty() {
-        return Err(Failure::usage(format!(
-            "{}: no instrument found; name them with --venue and --instruments",
-            args.files[0].display()
-        )));
-    }
-    let capture = Arc::new(load(&args.files, meta.clock)?);
+    let captures = captures::find(&args.files, args.venue.as_deref(), &args.instruments, &config)?;
+    let table = captures.table;
+    let tape = Tape::open(&captures.files)?;
     let command_log: Option<Box<dyn Write + Send>> = match &args.commands {
         Some(path) => {
             // It gets its name when it is whole.
@@ -118,7 +68,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
     let stop = Flag::new();
     let strategy = config.strategy(table.len());
     let options = ReplayOptions {
-        venue,
+        venues: captures.venues,
         feed: FeedConfig { book_depth: None, assume_empty: args.assume_empty },
         topology: config.threads.topology.clone(),
         cpus: config.threads.cpus.clone(),
@@ -132,7 +82,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         table,
     };
     let rss = RssBytes::begin();
-    let outcome = replay(capture, options, config.engine(), strategy)?;
+    let outcome = replay(tape, options, config.engine(), strategy)?;
     let rss = rss.end();
     if let Some(error) = &outcome.sim.command_log_error {
         let path = args.commands.unwrap_or_default();

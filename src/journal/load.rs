@@ -1,4 +1,4 @@
-//! Captures in memory, merged by engine time: what a replay reads.
+//! Captures merged by engine time: what a replay reads, whole in memory or a piece at a time.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,12 @@ pub enum LoadError {
     /// A file is damaged or not a capture.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The system refused the thread that reads.
+    #[error("could not start the thread that reads captures: {0}")]
+    Thread(std::io::Error),
+    /// The thread that reads ended without a word: a bug.
+    #[error("the thread that reads captures panicked")]
+    Panicked,
 }
 
 /// One message of a capture.
@@ -23,6 +29,8 @@ pub struct Frame<'a> {
     pub message: &'a [u8],
     /// The symbol that the file's name gives a snapshot without one.
     pub symbol: Option<&'a str>,
+    /// Which of the replay's feeds it belongs to ([`CaptureFile::feed`]).
+    pub feed: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -31,11 +39,12 @@ struct Entry {
     start: u64,
     len: u32,
     /// Index + 1 into `symbols`; 0 is none.
-    symbol: u32,
+    symbol: u16,
+    feed: u16,
 }
 
-/// A capture in memory.
-#[derive(Default)]
+/// A capture in memory, or a piece of one.
+#[derive(Clone, Default)]
 pub struct Capture {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -64,8 +73,8 @@ impl Capture {
         let entry = self.entries.get(idx)?;
         let start = entry.start as usize;
         let message = &self.bytes[start..start + entry.len as usize];
-        let symbol = (entry.symbol as usize).checked_sub(1).map(|i| self.symbols[i].as_str());
-        Some(Frame { at: Nanos::new(entry.at), message, symbol })
+        let symbol = usize::from(entry.symbol).checked_sub(1).map(|i| self.symbols[i].as_str());
+        Some(Frame { at: Nanos::new(entry.at), message, symbol, feed: usize::from(entry.feed) })
     }
 
     /// Engine time of the first and the last message.
@@ -75,14 +84,31 @@ impl Capture {
 
     /// Appends a message to a capture that is made in memory.
     pub fn push(&mut self, at: Nanos, message: &[u8]) {
-        self.push_entry(at.get(), message, 0);
+        self.push_entry(at.get(), message, 0, 0);
     }
 
-    fn push_entry(&mut self, at: u64, message: &[u8], symbol: u32) {
+    fn push_entry(&mut self, at: u64, message: &[u8], symbol: u16, feed: u16) {
         let start = self.bytes.len() as u64;
         self.bytes.extend_from_slice(message);
-        self.entries.push(Entry { at, start, len: message.len() as u32, symbol });
+        self.entries.push(Entry { at, start, len: message.len() as u32, symbol, feed });
     }
+
+    /// Forgets the messages and keeps the room for others.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+}
+
+/// One file that a replay reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureFile {
+    /// Where it is; snapshot files beside it belong to it.
+    pub path: PathBuf,
+    /// What its receive times are.
+    pub clock: ClockKind,
+    /// Which of the replay's feeds its messages go to.
+    pub feed: u16,
 }
 
 /// The files that hold the snapshots of a capture of many symbols, with their symbols:
@@ -105,37 +131,95 @@ pub fn side_snapshots(capture: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Loads captures and the snapshot files beside them, in the order of engine time; equal times keep the order of the
-/// files and, within a file, of its lines.
+/// A file being read: its next line, and the engine time of that.
+struct Source {
+    reader: CaptureReader,
+    clock: ClockKind,
+    symbol: u16,
+    feed: u16,
+    at: u64,
+    message: Vec<u8>,
+}
+
+impl Source {
+    /// Moves to the next line; false at the end.
+    fn advance(&mut self) -> Result<bool, LoadError> {
+        let Some((recv, message)) = self.reader.next_line()? else { return Ok(false) };
+        let has_no_time = self.clock == ClockKind::None || recv == 0;
+        let at = if has_no_time { venue_time(message).unwrap_or(self.at) } else { recv };
+        // Each file's own time never runs backwards.
+        self.at = self.at.max(at);
+        self.message.clear();
+        self.message.extend_from_slice(message);
+        Ok(true)
+    }
+}
+
+/// Captures and the snapshot files beside them, merged in the order of engine time; equal times keep the order of the files
+/// (a snapshot file comes before its capture) and, within a file, of its lines.
+///
+/// # Cost
+/// Memory: two buffers of 256 kB and the longest line for each file. Time: one comparison a file for each message.
+pub struct Merge {
+    sources: Vec<Source>,
+    symbols: Vec<String>,
+}
+
+impl Merge {
+    /// Opens the files.
+    ///
+    /// # Errors
+    /// [`LoadError`] with the file: it cannot be opened, or its first line is none.
+    pub fn open(files: &[CaptureFile]) -> Result<Self, LoadError> {
+        let mut merge = Self { sources: Vec::new(), symbols: Vec::new() };
+        for file in files {
+            for (path, symbol) in side_snapshots(&file.path) {
+                merge.symbols.push(symbol);
+                merge.add(&path, file, merge.symbols.len() as u16)?;
+            }
+            merge.add(&file.path, file, 0)?;
+        }
+        Ok(merge)
+    }
+
+    fn add(&mut self, path: &Path, file: &CaptureFile, symbol: u16) -> Result<(), LoadError> {
+        let reader = CaptureReader::open(path)?;
+        let mut source = Source { reader, clock: file.clock, symbol, feed: file.feed, at: 0, message: Vec::new() };
+        if source.advance()? {
+            self.sources.push(source);
+        }
+        Ok(())
+    }
+
+    /// Fills `piece` with the next messages, until it holds `bytes_max` of them or more; returns whether there are others.
+    ///
+    /// # Errors
+    /// [`LoadError`] with file and line; `piece` then holds what came before.
+    pub fn fill(&mut self, piece: &mut Capture, bytes_max: usize) -> Result<bool, LoadError> {
+        piece.clear();
+        if piece.symbols.len() != self.symbols.len() {
+            piece.symbols.clone_from(&self.symbols);
+        }
+        while piece.bytes.len() < bytes_max {
+            let earliest = self.sources.iter_mut().enumerate().min_by_key(|(_, source)| source.at);
+            let Some((idx, source)) = earliest else { return Ok(false) };
+            piece.push_entry(source.at, &source.message, source.symbol, source.feed);
+            if !source.advance()? {
+                self.sources.remove(idx);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Loads captures whole, in the order of [`Merge`].
 ///
 /// # Errors
 /// [`LoadError`] with file and line.
 pub fn load(files: &[PathBuf], clock: ClockKind) -> Result<Capture, LoadError> {
+    let files: Vec<CaptureFile> = files.iter().map(|path| CaptureFile { path: path.clone(), clock, feed: 0 }).collect();
     let mut capture = Capture::default();
-    let mut sources: Vec<(PathBuf, Option<String>)> = Vec::new();
-    for file in files {
-        // A snapshot comes before messages of the same time.
-        sources.extend(side_snapshots(file).into_iter().map(|(path, symbol)| (path, Some(symbol))));
-        sources.push((file.clone(), None));
-    }
-    let is_merged = sources.len() > 1;
-    for (path, symbol) in sources {
-        let symbol = symbol.map_or(0, |symbol| {
-            capture.symbols.push(symbol);
-            capture.symbols.len() as u32
-        });
-        let mut reader = CaptureReader::open(&path)?;
-        // Each file's own time never runs backwards.
-        let mut last = 0;
-        while let Some((recv, message)) = reader.next_line()? {
-            let at = if clock == ClockKind::None || recv == 0 { venue_time(message).unwrap_or(last) } else { recv };
-            last = last.max(at);
-            capture.push_entry(last, message, symbol);
-        }
-    }
-    if is_merged {
-        capture.entries.sort_by_key(|entry| entry.at);
-    }
+    Merge::open(&files)?.fill(&mut capture, usize::MAX)?;
     Ok(capture)
 }
 

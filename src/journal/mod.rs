@@ -9,10 +9,12 @@ mod load;
 mod log;
 mod meta;
 pub mod synthetic;
+mod tape;
 
 pub use capture::{CaptureError, CaptureReader, CaptureWriter};
 pub use header::{JournalHeader, JournalInstrument};
 pub use infer::{Inference, infer_file};
-pub use load::{Capture, Frame, LoadError, load, side_snapshots};
+pub use load::{Capture, CaptureFile, Frame, LoadError, Merge, load, side_snapshots};
 pub use log::{DurableMark, JournalError, JournalReader, JournalSteps, JournalWriter, JournaledCommand, Step};
 pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};
+pub use tape::{Tape, TapeNext};

@@ -339,6 +339,7 @@ impl Duty for LiveFeedDuty {
         }
         let race = if self.config.races() { self.feed.race_counts().to_vec() } else { Vec::new() };
         DutyReport::Feed(Box::new(FeedReport {
+            broke_off: None,
             counters: *self.feed.counters(),
             ring_full: self.outlet.lost_count(),
             first_errors: self.first_errors,

@@ -1,7 +1,6 @@
 //! Assembles a replay: capture → feed → simulated venue → core, on any topology.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock::Clock;
@@ -13,7 +12,7 @@ use super::thread::{Idle, ThreadPlan, start};
 use super::topology::{DutyKind, Topology};
 use super::{COMMAND_RING_SLOTS, CoreReport, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
-use crate::journal::Capture;
+use crate::journal::{LoadError, Tape};
 use crate::ring::{Flag, spsc};
 use crate::sim::{Market, QueueModel, Venue, VenueLimits};
 use crate::strategy::Strategy;
@@ -22,8 +21,8 @@ use crate::venue::{FeedConfig, MarketFeed};
 
 /// What a replay needs beside capture, engine and strategy.
 pub struct ReplayOptions {
-    /// Which venue's messages the capture holds.
-    pub venue: VenueId,
+    /// Whose messages the captures hold, by [`Frame::feed`](crate::journal::Frame::feed).
+    pub venues: Vec<VenueId>,
     /// Its instruments.
     pub table: InstrumentTable,
     /// How the feed is to treat them.
@@ -52,7 +51,7 @@ impl ReplayOptions {
     /// The usual: one thread, a millisecond each way, 10,000 of the settlement currency at five times leverage.
     pub fn new(venue: VenueId, table: InstrumentTable) -> Self {
         Self {
-            venue,
+            venues: vec![venue],
             table,
             feed: FeedConfig::default(),
             topology: Topology::single(),
@@ -77,7 +76,7 @@ pub struct ReplayOutcome {
     pub core: CoreReport,
     /// The venue's side.
     pub sim: SimVenueReport,
-    /// Wall-clock seconds of the replay itself, without loading.
+    /// Wall-clock seconds, reading included where the tape is one of files.
     pub elapsed_s: f64,
     /// Allocations on hot duties after warm-up; `None` if they were not counted.
     pub hot_allocations: Option<u64>,
@@ -92,6 +91,9 @@ pub enum ReplayError {
     /// The system refused a thread.
     #[error("could not start a thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// A capture is damaged, or none.
+    #[error(transparent)]
+    Capture(#[from] LoadError),
     /// A thread panicked: a bug.
     #[error("thread `{0}` panicked")]
     Panicked(String),
@@ -100,20 +102,20 @@ pub enum ReplayError {
     NoReport(&'static str),
 }
 
-/// Replays a capture with fills simulated.
+/// Replays captures with fills simulated.
 ///
 /// The same capture, configuration and strategy give the same commands on every topology.
 ///
 /// # Errors
 /// [`ReplayError`].
 pub fn replay<S: Strategy + Send + 'static>(
-    capture: Arc<Capture>,
+    tape: Tape,
     options: ReplayOptions,
     config: EngineConfig,
     strategy: S,
 ) -> Result<ReplayOutcome, ReplayError> {
     let ReplayOptions {
-        venue,
+        venues,
         table,
         feed,
         topology,
@@ -126,7 +128,10 @@ pub fn replay<S: Strategy + Send + 'static>(
         observer,
         stop,
     } = options;
-    let market_feed = MarketFeed::new(venue, &table, feed).ok_or(ReplayError::NoDecoder(venue.name()))?;
+    let decoder = |venue: VenueId| {
+        MarketFeed::new(venue, &table, feed).map(|feed| (venue, feed)).ok_or(ReplayError::NoDecoder(venue.name()))
+    };
+    let feeds = venues.into_iter().map(decoder).collect::<Result<Vec<_>, _>>()?;
     let (to_sim, from_feed) = spsc(MARKET_RING_SLOTS);
     let (to_core, from_sim) = spsc(MARKET_RING_SLOTS);
     let (to_venue, from_core) = spsc(COMMAND_RING_SLOTS);
@@ -139,7 +144,7 @@ pub fn replay<S: Strategy + Send + 'static>(
     let engine = Engine::new(&table, config, strategy);
     let (core, _status) = CoreDuty::new(engine, vec![from_sim], to_venue, None, false, has_ended.clone());
     let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
-        (DutyKind::Feed, Box::new(ReplayFeedDuty::new(capture, market_feed, venue, table, to_sim))),
+        (DutyKind::Feed, Box::new(ReplayFeedDuty::new(tape, feeds, table, to_sim))),
         (
             DutyKind::Gateway,
             Box::new(SimVenueDuty::new(
@@ -184,8 +189,12 @@ pub fn replay<S: Strategy + Send + 'static>(
             }
         }
     }
+    let mut feed = feed.ok_or(ReplayError::NoReport("feed"))?;
+    if let Some(error) = feed.broke_off.take() {
+        return Err(error.into());
+    }
     Ok(ReplayOutcome {
-        feed: feed.ok_or(ReplayError::NoReport("feed"))?,
+        feed,
         core: core.ok_or(ReplayError::NoReport("core"))?,
         sim: sim.ok_or(ReplayError::NoReport("sim-venue"))?,
         elapsed_s: started.elapsed().as_secs_f64(),

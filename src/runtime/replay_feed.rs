@@ -1,10 +1,8 @@
-//! The feed of a replay: a capture in memory, decoded and sequenced as it would be live.
-
-use std::sync::Arc;
+//! The feed of a replay: captures, decoded and sequenced as they would be live, one market feed for each venue.
 
 use super::duty::{Duty, DutyReport};
 use super::outlet::Outlet;
-use crate::journal::Capture;
+use crate::journal::{LoadError, Tape, TapeNext};
 use crate::ring::Producer;
 use crate::types::{Control, Event, InstrumentTable, Meta, Nanos, Record, VenueId};
 use crate::venue::bybit::RaceCount;
@@ -18,7 +16,7 @@ const FRAMES_PER_POLL: usize = 64;
 const BACKLOG_RECORDS: usize = 1 << 16;
 
 /// What a feed leaves behind.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FeedReport {
     /// What became of its messages.
     pub counters: FeedCounters,
@@ -34,12 +32,15 @@ pub struct FeedReport {
     pub renewals: u64,
     /// Connections that were lost.
     pub lost_links: u64,
+    /// What ended a replay's captures before their end.
+    pub broke_off: Option<LoadError>,
 }
 
 impl FeedReport {
     /// Adds what another feed of the same run leaves behind.
     pub fn merge(&mut self, other: Self) {
-        let Self { counters, ring_full, first_errors, race, silent_streams, renewals, lost_links } = other;
+        let Self { counters, ring_full, first_errors, race, silent_streams, renewals, lost_links, broke_off } = other;
+        self.broke_off = self.broke_off.take().or(broke_off);
         self.counters.add(&counters);
         self.ring_full += ring_full;
         self.first_errors.extend(first_errors);
@@ -67,11 +68,11 @@ pub(super) fn keep_error(kept: &mut Vec<String>, message: &[u8], error: &crate::
 
 /// See the module's documentation.
 pub struct ReplayFeedDuty {
-    capture: Arc<Capture>,
-    next: usize,
-    feed: MarketFeed,
+    tape: Tape,
+    feeds: Vec<(VenueId, MarketFeed)>,
     table: InstrumentTable,
-    venue: VenueId,
+    /// Engine time of the newest message.
+    at: Nanos,
     outlet: Outlet,
     first_errors: Vec<String>,
     has_ended: bool,
@@ -79,17 +80,12 @@ pub struct ReplayFeedDuty {
 }
 
 impl ReplayFeedDuty {
-    /// Makes the feed of a capture. Its ring ends with [`Control::Stop`].
-    pub fn new(
-        capture: Arc<Capture>,
-        feed: MarketFeed,
-        venue: VenueId,
-        table: InstrumentTable,
-        ring: Producer<Record>,
-    ) -> Self {
+    /// Makes the feed of captures whose messages belong to `feeds`, by [`Frame::feed`](crate::journal::Frame::feed). Its ring
+    /// ends with [`Control::Stop`].
+    pub fn new(tape: Tape, feeds: Vec<(VenueId, MarketFeed)>, table: InstrumentTable, ring: Producer<Record>) -> Self {
         let outlet = Outlet::new(ring, BACKLOG_RECORDS);
         let first_errors = Vec::with_capacity(ERRORS_KEPT);
-        Self { capture, next: 0, feed, table, venue, outlet, first_errors, has_ended: false, is_flushed: true }
+        Self { tape, feeds, table, at: Nanos::ZERO, outlet, first_errors, has_ended: false, is_flushed: true }
     }
 }
 
@@ -109,25 +105,29 @@ impl Duty for ReplayFeedDuty {
             if work == FRAMES_PER_POLL || !self.is_flushed || self.has_ended {
                 break;
             }
-            let Some(frame) = self.capture.get(self.next) else {
-                let at = self.capture.span().map_or(Nanos::ZERO, |(_, last)| last);
-                self.outlet.event(&Event::Control(Meta { recv: at, ..Meta::default() }, Control::Stop));
-                self.has_ended = true;
-                continue;
+            let frame = match self.tape.next_frame() {
+                TapeNext::Frame(frame) => frame,
+                TapeNext::Wait => break,
+                TapeNext::End => {
+                    self.outlet.event(&Event::Control(Meta { recv: self.at, ..Meta::default() }, Control::Stop));
+                    self.has_ended = true;
+                    continue;
+                }
             };
-            self.next += 1;
             work += 1;
+            self.at = frame.at;
+            let Some((venue, feed)) = self.feeds.get_mut(frame.feed) else { continue };
             let arrival = Arrival { recv: frame.at, framed_ns: 0 };
-            let instrument = frame.symbol.and_then(|symbol| self.table.find(self.venue, symbol.as_bytes()));
+            let instrument = frame.symbol.and_then(|symbol| self.table.find(*venue, symbol.as_bytes()));
             let result = match instrument {
-                Some(instrument) => self.feed.on_snapshot(instrument, frame.message, arrival, &mut self.outlet),
-                None => self.feed.on_frame(frame.message, arrival, || 0, &mut self.outlet),
+                Some(instrument) => feed.on_snapshot(instrument, frame.message, arrival, &mut self.outlet),
+                None => feed.on_frame(frame.message, arrival, || 0, &mut self.outlet),
             };
             if let Err(error) = result {
                 keep_error(&mut self.first_errors, frame.message, &error);
             }
             // A capture cannot be asked again: the book waits for the next snapshot that it holds.
-            while self.feed.take_resync().is_some() {}
+            while feed.take_resync().is_some() {}
         }
         work
     }
@@ -137,8 +137,13 @@ impl Duty for ReplayFeedDuty {
     }
 
     fn finish(self: Box<Self>) -> DutyReport {
+        let mut counters = FeedCounters::default();
+        for (_, feed) in &self.feeds {
+            counters.add(feed.counters());
+        }
         DutyReport::Feed(Box::new(FeedReport {
-            counters: *self.feed.counters(),
+            counters,
+            broke_off: self.tape.into_error(),
             ring_full: 0,
             first_errors: self.first_errors,
             race: Vec::new(),
