@@ -14,11 +14,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::Deserialize;
 use tercel::book::L2Book;
 use tercel::engine::{Engine, EngineConfig};
+use tercel::runtime::profile::{PassFeeds, pass_engine};
 use tercel::strategy::{ImbalanceTaker, ImbalanceTakerConfig};
-use tercel::types::{
-    Balance, Command, CommandKind, Control, Event, Lots, Meta, Money, Nanos, OrderStatus, OrderUpdate, Rate, Side,
-    Step, VenueId,
-};
+use tercel::types::{Event, Rate, Side, Step, VenueId};
 use tercel::venue::{Arrival, FeedConfig, MarketFeed};
 
 /// Rounds in turns.
@@ -35,40 +33,10 @@ struct Answer {
 
 /// What the engine made of it, and how many orders it sent.
 fn tercel(feed: &common::Feed) -> (Answer, u64) {
-    let mut market = MarketFeed::new(VenueId::BINANCE_USDM, &feed.table, FeedConfig::default()).unwrap();
+    let mut feeds = PassFeeds::new(&[VenueId::BINANCE_USDM], &feed.table, FeedConfig::default()).unwrap();
     let config = ImbalanceTakerConfig { edge_bar: Rate::ZERO, ..ImbalanceTakerConfig::default() };
     let mut engine = Engine::new(&feed.table, EngineConfig::default(), ImbalanceTaker::new(config, feed.table.len()));
-    let mut commands: Vec<Command> = Vec::with_capacity(64);
-    let wallet = Money::new(100_000 * Money::ONE.get());
-    engine.on_event(&Event::Balance(Balance { meta: Meta::default(), wallet, available: wallet }), &mut commands);
-    engine.on_event(&Event::Control(Meta::default(), Control::Arm), &mut commands);
-    let mut sent = 0;
-    for frame in (0..feed.capture.len()).filter_map(|idx| feed.capture.get(idx)) {
-        let arrival = Arrival { recv: frame.at, framed_ns: 0 };
-        let mut sink = |event: &Event<'_>| engine.on_event(event, &mut commands);
-        market.on_frame(frame.message, arrival, || 0, &mut sink).unwrap();
-        // The null venue: whatever comes is cancelled at once.
-        while let Some(command) = commands.pop() {
-            sent += 1;
-            if command.kind == CommandKind::New {
-                let meta = Meta { recv: frame.at, instrument: command.instrument, ..Meta::default() };
-                let update = OrderUpdate {
-                    meta,
-                    client_id: command.client_id,
-                    venue_order_id: 1,
-                    side: command.side,
-                    status: OrderStatus::Cancelled,
-                    px: command.px,
-                    qty: command.qty,
-                    filled: Lots::ZERO,
-                    reason: 0,
-                    asked_at: Nanos::ZERO,
-                };
-                engine.on_event(&Event::Order(update), &mut commands);
-            }
-        }
-    }
-    let report = engine.report();
+    let (report, sent) = pass_engine(&feed.capture, &mut feeds, &mut engine);
     let book = &report.books[0];
     let of = |level: tercel::types::Level| (level.px.get(), level.qty.get());
     let (bid, ask) = (book.touch.bid.map(of), book.touch.ask.map(of));

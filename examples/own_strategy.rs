@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tercel::journal::{Capture, synthetic};
+use tercel::journal::{Capture, Tape, synthetic};
 use tercel::runtime::{ReplayOptions, replay};
 use tercel::strategy::{Strategy, View, Wishes};
 use tercel::types::{Lots, Nanos, Side, VenueId};
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let options = ReplayOptions::new(VenueId::BYBIT, synthetic::sidecar(&config).table()?);
     let strategy = JoinTheTouch { qty: Lots::new(10), position_max: 50 };
-    let outcome = replay(Arc::new(capture), options, Default::default(), strategy)?;
+    let outcome = replay(Tape::of(Arc::new(capture)), options, Default::default(), strategy)?;
     let report = &outcome.core.engine;
     println!("{} orders, {} fills, profit {}", report.orders.sent, report.counts.fills, report.pnl.total);
     Ok(())

@@ -8,6 +8,7 @@ mod check_venue;
 mod doctor;
 mod explain;
 mod faults;
+mod generate;
 mod guard;
 mod guarded;
 mod hot_path;
@@ -16,6 +17,7 @@ mod journal;
 mod kill_chain;
 mod latency;
 mod memory;
+mod profile;
 mod replay;
 mod report;
 mod run;
@@ -112,6 +114,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Record a venue's public stream as it comes.
     Capture(capture::CaptureArgs),
+    /// Make a capture from a seed, of any length, with its sidecar: for trying things out where no feed is.
+    Generate(generate::GenerateArgs),
     /// Rank the venue's instruments: liquidity, spread, volatility, funding, fees. Public data, no key.
     Scan(Box<scan::ScanArgs>),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
@@ -182,6 +186,7 @@ pub fn main() -> ExitCode {
         Command::Latency(args) => latency::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Scan(args) => scan::run(&args),
         Command::Simex(args) => simex::run(&args),
         Command::Faults(args) => faults::run(&args),

@@ -37,6 +37,13 @@ pub struct ReplayArgs {
     /// Write every command as a venue-neutral record of 40 bytes: two replays give the same file.
     #[arg(long, value_name = "FILE")]
     commands: Option<PathBuf>,
+    /// Loop the capture in memory on one thread, without simulation or output, and print what each stage takes: time, and
+    /// cycles and instructions where the machine counts them. The passes are functions that `perf report` tells apart.
+    #[arg(long, conflicts_with_all = ["journal", "commands"])]
+    profile: bool,
+    /// How often `--profile` goes through the capture.
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "profile")]
+    loops: u32,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -54,6 +61,10 @@ pub fn run(args: ReplayArgs) -> Outcome {
     }
     let config = args.engine.config()?;
     let captures = captures::find(&args.files, args.venue.as_deref(), &args.instruments, &config)?;
+    let feed = FeedConfig { book_depth: None, assume_empty: args.assume_empty };
+    if args.profile {
+        return super::profile::run(&captures, feed, args.loops, &config, args.engine.json.as_deref());
+    }
     let table = captures.table;
     let tape = Tape::open(&captures.files)?;
     let command_log: Option<Box<dyn Write + Send>> = match &args.commands {
@@ -69,7 +80,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
     let strategy = config.strategy(table.len());
     let options = ReplayOptions {
         venues: captures.venues,
-        feed: FeedConfig { book_depth: None, assume_empty: args.assume_empty },
+        feed,
         topology: config.threads.topology.clone(),
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,

@@ -186,6 +186,14 @@ impl CaptureWriter {
         (self.lines, self.bytes)
     }
 
+    /// Removes what was written.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn discard(self) -> io::Result<()> {
+        std::fs::remove_file(&self.part)
+    }
+
     /// Completes the file and gives it its name.
     ///
     /// # Errors

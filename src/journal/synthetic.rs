@@ -138,52 +138,98 @@ fn symbol(venue: VenueId, idx: usize) -> String {
 
 /// Makes a capture. Equal configurations give equal bytes.
 pub fn generate(config: &SyntheticConfig) -> Synthetic {
-    let mut maker = Maker {
-        config: *config,
-        random: Random(config.seed),
-        now: START_NS,
-        next_id: 1_000_000,
-        out: Synthetic::default(),
-    };
-    let mut markets: Vec<Market> =
-        (0..config.instruments.clamp(1, SYMBOLS.len())).map(|idx| maker.market(idx)).collect();
-    if config.venue == VenueId::BYBIT {
-        maker.line(r#"{"success":true,"ret_msg":"","conn_id":"synthetic","req_id":"","op":"subscribe"}"#.into());
-        for market in &mut markets {
-            maker.bybit_book(market, true);
-            maker.bybit_ticker(market, true);
-        }
+    let mut generator = Generator::new(config);
+    for _ in 0..config.depth_events {
+        generator.step();
     }
-    let count = markets.len();
-    for event in 0..config.depth_events {
-        let market = &mut markets[event % count];
+    generator.finish()
+}
+
+/// Makes a capture of any length: gives each line to `take`, which says whether it wants another. The lines are those of
+/// [`generate`] with as many depth events as it takes, but for what the last of them leaves to tell.
+///
+/// # Errors
+/// Whatever `take` says.
+pub fn generate_lines<E>(
+    config: &SyntheticConfig,
+    mut take: impl FnMut(u64, &[u8]) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut generator = Generator::new(config);
+    loop {
+        for (at, message) in generator.maker.out.lines.drain(..) {
+            if !take(at, &message)? {
+                return Ok(());
+            }
+        }
+        generator.step();
+    }
+}
+
+/// A capture in the making.
+struct Generator {
+    maker: Maker,
+    markets: Vec<Market>,
+    event: usize,
+}
+
+impl Generator {
+    fn new(config: &SyntheticConfig) -> Self {
+        let mut maker = Maker {
+            config: *config,
+            random: Random(config.seed),
+            now: START_NS,
+            next_id: 1_000_000,
+            out: Synthetic::default(),
+        };
+        let mut markets: Vec<Market> =
+            (0..config.instruments.clamp(1, SYMBOLS.len())).map(|idx| maker.market(idx)).collect();
+        if config.venue == VenueId::BYBIT {
+            maker.line(r#"{"success":true,"ret_msg":"","conn_id":"synthetic","req_id":"","op":"subscribe"}"#.into());
+            for market in &mut markets {
+                maker.bybit_book(market, true);
+                maker.bybit_ticker(market, true);
+            }
+        }
+        Self { maker, markets, event: 0 }
+    }
+
+    /// One depth event and what comes with it.
+    fn step(&mut self) {
+        let Self { maker, markets, event } = self;
+        let count = markets.len();
+        let market = &mut markets[*event % count];
         maker.now += 1_000 + maker.random.below(20_000_000);
         for _ in 0..=maker.random.below(12) {
             maker.change(market);
         }
         maker.depth(market);
         // The REST snapshot comes a few events after the stream began, as it does in practice.
-        if config.venue != VenueId::BYBIT && event / count == 4 {
+        if maker.config.venue != VenueId::BYBIT && *event / count == 4 {
             maker.rest_snapshot(market);
         }
         if maker.random.below(50) == 0 {
             maker.rare(market);
         }
+        *event += 1;
     }
-    for market in &mut markets {
-        while let Some(top) = market.late_tops.pop_front() {
-            maker.line(top);
+
+    fn finish(self) -> Synthetic {
+        let Self { mut maker, mut markets, .. } = self;
+        for market in &mut markets {
+            while let Some(top) = market.late_tops.pop_front() {
+                maker.line(top);
+            }
+            let (bid, ask) = best(market);
+            maker.out.books.push(FinalBook {
+                symbol: market.symbol.clone(),
+                bid,
+                ask,
+                bid_levels: market.bids.len(),
+                ask_levels: market.asks.len(),
+            });
         }
-        let (bid, ask) = best(market);
-        maker.out.books.push(FinalBook {
-            symbol: market.symbol.clone(),
-            bid,
-            ask,
-            bid_levels: market.bids.len(),
-            ask_levels: market.asks.len(),
-        });
+        maker.out
     }
-    maker.out
 }
 
 fn best(market: &Market) -> Best {

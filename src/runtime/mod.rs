@@ -19,6 +19,7 @@ mod live;
 mod live_feed;
 mod memory_lock;
 mod outlet;
+pub mod profile;
 mod reconcile;
 mod recorder;
 mod replay;
