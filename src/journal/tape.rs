@@ -10,7 +10,7 @@
 //! a piece that is not there yet is work for a later poll.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 
 use super::load::{Capture, CaptureFile, Frame, LoadError, Merge};
 
@@ -39,7 +39,7 @@ enum Filled {
 
 enum Origin {
     Memory(Arc<Capture>),
-    Files { piece: Capture, filled: Receiver<Filled>, empty: SyncSender<Capture> },
+    Files { piece: Capture, filled: Receiver<Filled>, empty: SyncSender<Capture>, kept: Vec<Capture> },
 }
 
 /// See the module's documentation.
@@ -83,7 +83,7 @@ impl Tape {
             }
         });
         thread.map_err(LoadError::Thread)?;
-        let origin = Origin::Files { piece: Capture::default(), filled, empty };
+        let origin = Origin::Files { piece: Capture::default(), filled, empty, kept: Vec::with_capacity(PIECES) };
         Ok(Self { origin, next: 0, is_last: false, error: None })
     }
 
@@ -111,7 +111,7 @@ impl Tape {
 
     /// Takes the next piece; false if it is not there yet.
     fn turn(&mut self) -> bool {
-        let Origin::Files { piece, filled, empty } = &mut self.origin else { return false };
+        let Origin::Files { piece, filled, empty, kept } = &mut self.origin else { return false };
         let (next, error) = match filled.try_recv() {
             Ok(Filled::Piece(next)) => (next, None),
             Ok(Filled::Last(next, error)) => {
@@ -125,8 +125,12 @@ impl Tape {
         self.is_last |= error.is_some();
         self.error = error;
         self.next = 0;
-        // There is room for all pieces; at the end nobody takes them any more.
-        let _ = empty.try_send(std::mem::replace(piece, next));
+        if let Err(TrySendError::Full(piece) | TrySendError::Disconnected(piece)) =
+            empty.try_send(std::mem::replace(piece, next))
+        {
+            // The thread has ended. To free the piece is not the replay's to do.
+            kept.push(piece);
+        }
         true
     }
 
