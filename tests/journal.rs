@@ -220,27 +220,28 @@ fn write_until_killed() {
             0..20 => journal.flush().unwrap(),
             20..30 => journal.sync_behind().unwrap(),
             30..32 => say(&format!("durable {}", journal.sync().unwrap().entries)),
+            32..36 => journal.rotate().unwrap(),
             _ => {}
         }
     }
 }
 
 /// Events of a journal, which count from 0 without a gap.
-fn whole_events(path: &Path) -> (u64, tercel::journal::DurableMark) {
+fn whole_events(path: &Path) -> (u64, tercel::journal::DurableMark, PathBuf) {
     let mut reader = JournalReader::open(path).unwrap();
     let mut count = 0;
     while let Some(event) = reader.next_event().unwrap() {
         assert_eq!(event.meta().recv.get(), count);
         count += 1;
     }
-    (count, reader.durable_mark())
+    (count, reader.durable_mark(), reader.file())
 }
 
 #[test]
 fn nothing_durable_is_lost_when_it_is_killed() {
     let kills = std::env::var("TERCEL_JOURNAL_KILLS").map_or(20, |text| text.parse().unwrap());
     let dir = Scratch::new("journal-kill");
-    let (mut total, mut marked) = (0, 0);
+    let (mut total, mut marked, mut files) = (0, 0, 0);
     for seed in 0..kills {
         let mut numbers = Numbers(seed);
         let path = dir.file(&format!("{seed}.tj"));
@@ -266,23 +267,27 @@ fn nothing_durable_is_lost_when_it_is_killed() {
         for line in said.lines() {
             durable = durable.max(hear(&line.unwrap()).unwrap_or(0));
         }
-        let (events, mark) = whole_events(&path);
+        let (events, mark, last) = whole_events(&path);
         assert!(durable > 0 && mark.entries >= durable && events >= mark.entries, "{durable} {mark:?} {events}");
         assert!(!mark.is_closed);
         // As after a power cut: what was not synced may be gone from any byte on, or be anything.
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = std::fs::read(&last).unwrap();
         for _ in 0..20 {
             let cut = mark.bytes + numbers.below(bytes.len() as u64 - mark.bytes + 1);
             let mut torn = bytes[..cut as usize].to_vec();
             torn.extend((0..numbers.below(300)).map(|_| numbers.below(256) as u8));
-            std::fs::write(&path, &torn).unwrap();
-            let (events, again) = whole_events(&path);
-            assert!(again == mark && events >= mark.entries, "{events} {mark:?}");
+            std::fs::write(&last, &torn).unwrap();
+            let (events, again, _) = whole_events(&path);
+            assert!(again.entries == mark.entries && events >= mark.entries, "{events} {mark:?}");
         }
+        let journal = tercel::journal::journals(&dir.0).unwrap().remove(0);
+        files += journal.segments.len();
         (total, marked) = (total + events, marked + mark.entries);
-        std::fs::remove_file(&path).unwrap();
+        for file in journal.segments {
+            std::fs::remove_file(file).unwrap();
+        }
     }
-    say(&format!("{kills} writers killed: {total} events found, {marked} of them below the mark"));
+    say(&format!("{kills} writers killed: {total} events in {files} files, {marked} of them below the mark"));
 }
 
 fn only_file(folder: &Path) -> PathBuf {
@@ -354,6 +359,35 @@ fn a_run_replays_to_identical_commands_and_another_parameter_does_not() {
     assert_eq!(found["identical"], false);
     let px = |side: &str| found["difference"][side]["px (ticks)"].clone();
     assert_ne!(px("journaled"), px("replayed"), "{found}");
+}
+
+#[test]
+fn a_long_journal_is_many_files_of_which_a_folder_keeps_what_it_may() {
+    let dir = Scratch::new("journal-files");
+    let config = dir.file("journal.toml");
+    std::fs::write(&config, "[journal]\nsegment-bytes = \"50kB\"\nkeep-runs = 1\n").unwrap();
+    let journal = dir.file("journal");
+    for run in 1..=3 {
+        let mut command = tercel(["run", "--for", "4s", "--journal"]);
+        let output = good(command.arg(&journal).arg("--config").arg(&config));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.contains("removed 1 journals of earlier runs"), run == 3, "{text}");
+        let kept = tercel::journal::journals(&journal).unwrap();
+        assert_eq!(kept.len(), run.min(2));
+        let newest = kept.last().unwrap();
+        assert!(newest.segments.len() > 2, "{newest:?}");
+        let output = good(tercel(["replay", "--journal"]).arg(&journal));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("identical") && !text.contains("broke off"), "{text}");
+    }
+    // At its bound a run halts, as by a full disk, and its journal is what it was up to there.
+    std::fs::write(&config, "[journal]\nsegment-bytes = \"50kB\"\nrun-bytes-max = \"200kB\"\n").unwrap();
+    let mut command = tercel(["run", "--for", "60s", "--journal"]);
+    let output = command.arg(&journal).arg("--config").arg(&config).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("NOT WHOLE") && text.contains("journal.run-bytes-max allows 200000"), "{text}");
+    good(tercel(["replay", "--journal"]).arg(&journal));
 }
 
 #[test]

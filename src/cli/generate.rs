@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome};
+use crate::config::Size;
 use crate::journal::synthetic::{SyntheticConfig, generate_lines, sidecar};
 use crate::journal::{CaptureWriter, meta_path};
 use crate::types::VenueId;
@@ -20,28 +21,14 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "NAME", default_value = "bybit")]
     venue: String,
     /// Bytes of messages, like 500MB or 5GB.
-    #[arg(long, value_name = "SIZE", default_value = "50MB", value_parser = bytes_of)]
-    size: u64,
+    #[arg(long, value_name = "SIZE", default_value = "50MB")]
+    size: Size,
     /// Equal seeds give equal files.
     #[arg(long, default_value_t = 7)]
     seed: u64,
     /// Instruments, up to 8. Binance: one, since a snapshot does not say whose it is.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     instruments: u8,
-}
-
-/// Parses a size like `5GB`; units are powers of 1,000.
-fn bytes_of(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return Err("allowed are whole numbers of B, kB, MB or GB, like 500MB".to_owned()),
-    };
-    let count: u64 = digits.parse().map_err(|_| "allowed are whole numbers of B, kB, MB or GB, like 500MB")?;
-    count.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(|| "allowed is what a file can hold".to_owned())
 }
 
 /// Lines between two looks at the progress and at Ctrl-C.
@@ -60,6 +47,7 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     }
     let config =
         SyntheticConfig { instruments: usize::from(args.instruments), ..SyntheticConfig::new(venue, args.seed) };
+    let size = args.size.0;
     let stop = StopSignals::install()?;
     let mut writer =
         CaptureWriter::create(&args.file).map_err(|e| Failure::from(format!("{}: {e}", args.file.display())))?;
@@ -69,14 +57,14 @@ pub fn run(args: &GenerateArgs) -> Outcome {
         let (lines, bytes) = writer.written();
         if lines % LOOK_EVERY == 0 {
             if shows {
-                eprint!("\r{:>3} %  {} MB", bytes * 100 / args.size, bytes / 1_000_000);
+                eprint!("\r{:>3} %  {} MB", bytes * 100 / size, bytes / 1_000_000);
                 io::stderr().flush()?;
             }
             if stop.is_set() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
         }
-        Ok(bytes < args.size)
+        Ok(bytes < size)
     });
     if shows {
         eprint!("\r\x1b[K");
@@ -92,16 +80,4 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     sidecar(&config).write(&meta)?;
     println!("written: {} ({lines} messages, {bytes} bytes) and {}", args.file.display(), meta.display());
     Ok(Exit::Good)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_whole_numbers_of_a_unit() {
-        assert_eq!(bytes_of("5GB"), Ok(5_000_000_000));
-        assert_eq!(bytes_of("12"), Ok(12));
-        assert!(["", "GB", "5TB", "1.5GB", "0", "99999999999GB", "-1"].iter().all(|text| bytes_of(text).is_err()));
-    }
 }

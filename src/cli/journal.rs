@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, NoProbe, Probe};
-use crate::journal::{JournalHeader, JournalReader};
+use crate::journal::{JournalHeader, JournalReader, journals};
 use crate::runtime::{Difference, rerun};
 use crate::strategy::BuiltIn;
 use crate::types::{Command, InstrumentTable, Nanos};
@@ -19,13 +19,11 @@ pub fn find(path: &Path) -> Result<PathBuf, Failure> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let entries = std::fs::read_dir(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|e| e == "tj"));
     // Runs count upwards, and their names with them.
-    files.sort();
-    let count = files.len();
-    let newest = files.pop().ok_or_else(|| Failure::usage(format!("{}: holds no journal (*.tj)", path.display())))?;
+    let mut all = journals(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let count = all.len();
+    let newest = all.pop().and_then(|journal| journal.segments.into_iter().next());
+    let newest = newest.ok_or_else(|| Failure::usage(format!("{}: holds no journal (*.tj)", path.display())))?;
     if count > 1 {
         eprintln!("{count} journals in {}: taking the newest, {}", path.display(), newest.display());
     }

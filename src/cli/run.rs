@@ -409,7 +409,8 @@ fn trade(
                 .map_err(|_| "the configuration holds a number that a journal cannot hold")?;
             let header =
                 JournalHeader { host: crate::doctor::fingerprint(), ..JournalHeader::new(run_id, &table, text) };
-            Some(LiveJournal { path: dir.join(format!("run-{run_id:08x}.tj")), header })
+            let path = dir.join(format!("run-{run_id:08x}.tj"));
+            Some(LiveJournal { path, header, bounds: config.journal.bounds() })
         }
         None => None,
     };
@@ -486,6 +487,9 @@ fn trade(
         } else if let Some(halt) = guarded.as_ref().and_then(Guarded::halt) {
             broke = true;
             break halt.text();
+        } else if live.is_journal_lost() {
+            broke = true;
+            break "the journal cannot be written, and what cannot be recorded must not be traded";
         } else if live.status().read().is_some_and(|status| status.is_stopping) {
             broke = true;
             break "the engine stopped itself: the journal was lost, or the venue's position is not ours";
@@ -558,11 +562,15 @@ fn trade(
         match &recorder.error {
             Some(error) => println!("journal {}: NOT WHOLE: {error}", recorder.path.display()),
             None => println!(
-                "journal {}: {} events, {} commands",
+                "journal {}: {} events, {} commands, {} bytes",
                 recorder.path.display(),
                 recorder.events,
-                recorder.commands
+                recorder.commands,
+                recorder.bytes
             ),
+        }
+        if recorder.removed.runs > 0 {
+            println!("  removed {} journals of earlier runs, {} bytes", recorder.removed.runs, recorder.removed.bytes);
         }
     }
     if let Some(file) = &args.engine.json {

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use value::Ratio;
 use value::StepText;
-pub use value::{Bps, Duration, MoneyText, parse_duration};
+pub use value::{Bps, Duration, MoneyText, Size, parse_duration};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
+use crate::journal::Retention;
 use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Idle, LockMemory, MARKET_CONNECTIONS_MAX, SimLatency, Topology, WARM_EVERY_NS};
+use crate::runtime::{Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, SimLatency, Topology, WARM_EVERY_NS};
 use crate::signal::SignalConfig;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
@@ -502,13 +503,38 @@ table! {
     JournalTable {
         /// Folder for it; none: no journal.
         dir: Option<PathBuf>,
+        /// A file that has reached this size is ended, and the journal goes on in another.
+        segment_bytes: Size,
+        /// A run whose journal reaches this size is stopped, as by a full disk.
+        run_bytes_max: Option<Size>,
+        /// Most journals of earlier runs; the oldest are removed first.
+        keep_runs: Option<u64>,
+        /// Most bytes of all journals in the folder; the oldest of earlier runs are removed first.
+        keep_bytes: Option<Size>,
     }
 }
 
-#[allow(clippy::derivable_impls)] // Every table spells out its defaults in the same place.
 impl Default for JournalTable {
     fn default() -> Self {
-        Self { dir: None }
+        Self {
+            dir: None,
+            segment_bytes: Size(JournalBounds::default().segment_bytes),
+            run_bytes_max: None,
+            keep_runs: None,
+            keep_bytes: None,
+        }
+    }
+}
+
+impl JournalTable {
+    /// How large journals may become.
+    pub fn bounds(&self) -> JournalBounds {
+        let bytes = |size: Size| size.0;
+        JournalBounds {
+            segment_bytes: self.segment_bytes.0,
+            run_bytes_max: self.run_bytes_max.map(bytes),
+            keep: Retention { runs_max: self.keep_runs, bytes_max: self.keep_bytes.map(bytes) },
+        }
     }
 }
 

@@ -21,6 +21,52 @@ pub struct Bps(pub Rate);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub u64);
 
+/// A number of bytes, written like `500MB`; units are powers of 1,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("found `{text}`, allowed is a whole number above 0 of B, kB, MB or GB, like 500MB");
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let scale: u64 = match unit {
+            "B" => 1,
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            _ => return Err(bad()),
+        };
+        let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale));
+        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n % 1_000_000_000 == 0 => write!(f, "{}GB", n / 1_000_000_000),
+            n if n % 1_000_000 == 0 => write!(f, "{}MB", n / 1_000_000),
+            n if n % 1_000 == 0 => write!(f, "{}kB", n / 1_000),
+            n => write!(f, "{n}B"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A tick or lot size, written as a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepText(pub Step);

@@ -13,6 +13,12 @@ pub struct JournalHeader {
     pub run_id: u32,
     /// When the run began, in Unix nanoseconds by its own clock.
     pub started: u64,
+    /// Which of the journal's files this is, from 0.
+    #[serde(default)]
+    pub segment: u32,
+    /// Entries in the files before.
+    #[serde(default)]
+    pub entries_before: u64,
     /// What the time stamps are.
     pub clock: String,
     /// Which duties ran together.

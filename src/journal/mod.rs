@@ -8,6 +8,7 @@ mod infer;
 mod load;
 mod log;
 mod meta;
+mod segments;
 pub mod synthetic;
 mod tape;
 
@@ -17,4 +18,5 @@ pub use infer::{Inference, infer_file};
 pub use load::{Capture, CaptureFile, Frame, LoadError, Merge, load, side_snapshots};
 pub use log::{DurableMark, JournalError, JournalReader, JournalSteps, JournalWriter, JournaledCommand, Step};
 pub use meta::{CaptureMeta, ClockKind, InstrumentMeta, MetaError, meta_path};
+pub use segments::{JournalFiles, Removed, Retention, first_segment, journals, prune, segment_path};
 pub use tape::{Tape, TapeNext};

@@ -12,7 +12,7 @@ use super::duty::{Duty, DutyReport};
 use super::gateway::{GatewayConfig, GatewayDuty, GatewayReport};
 use super::live_feed::{LiveFeedConfig, LiveFeedDuty};
 use super::reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
-use super::recorder::{RecorderDuty, RecorderReport};
+use super::recorder::{JournalBounds, RecorderDuty, RecorderReport};
 use super::replay_feed::FeedReport;
 use super::rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
 use super::thread::{Idle, RunningThread, ThreadPlan, start};
@@ -69,6 +69,8 @@ pub struct LiveJournal {
     pub path: PathBuf,
     /// What an equal engine is made from. The topology and the moment of the start are filled in.
     pub header: JournalHeader,
+    /// How large it may become.
+    pub bounds: JournalBounds,
 }
 
 /// What the reconciler of a live run needs.
@@ -94,6 +96,7 @@ pub struct Live {
     stop: Flag,
     recorder_stop: Flag,
     gateway_ready: Flag,
+    journal_lost: Flag,
     clock: Clock,
     started: Instant,
     witnessed: Vec<Witnessed>,
@@ -185,13 +188,14 @@ impl Live {
         let (core_commands, to_gateway) = spsc(COMMAND_RING_SLOTS);
         let (control, to_core_control) = spsc(CONTROL_RING_SLOTS);
         let (stop, recorder_stop, gateway_ready) = (Flag::new(), Flag::new(), Flag::new());
+        let journal_lost = Flag::new();
 
         let (journal_ring, recorder) = match journal {
-            Some(LiveJournal { path, mut header }) => {
+            Some(LiveJournal { path, mut header, bounds }) => {
                 let (producer, consumer) = spsc(JOURNAL_RING_SLOTS);
                 header.started = clock.now().get();
                 header.topology = topology.to_string();
-                let duty = RecorderDuty::create(consumer, path.clone(), &header)
+                let duty = RecorderDuty::create(consumer, path.clone(), &header, bounds, journal_lost.clone())
                     .map_err(|source| LiveError::Journal { path, source })?;
                 (Some(producer), Some(duty))
             }
@@ -311,6 +315,7 @@ impl Live {
             stop,
             recorder_stop,
             gateway_ready,
+            journal_lost,
             clock,
             started,
             witnessed,
@@ -340,6 +345,11 @@ impl Live {
     /// Whether a thread has ended by itself, which it should not.
     pub fn has_broken(&self) -> bool {
         self.threads.iter().chain(&self.rest_orders).any(RunningThread::is_finished)
+    }
+
+    /// Whether the journal cannot be written any more.
+    pub fn is_journal_lost(&self) -> bool {
+        self.journal_lost.is_set()
     }
 
     /// The hot threads that are watched.

@@ -45,7 +45,7 @@ pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveRecon
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use memory_lock::{LockError, LockMemory, lock_memory};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
-pub use recorder::{RecorderDuty, RecorderReport};
+pub use recorder::{JournalBounds, RecorderDuty, RecorderReport};
 pub use replay::{ReplayError, ReplayOptions, ReplayOutcome, replay};
 pub use replay_feed::{FeedReport, ReplayFeedDuty};
 pub use rerun::{Difference, Rerun, rerun};

@@ -1,11 +1,11 @@
-//! The recorder duty: writes the journal, off the hot threads.
+//! The recorder duty: writes the journal, off the hot threads, and keeps it and its folder within bounds.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::duty::{Duty, DutyReport};
-use crate::journal::{JournalHeader, JournalWriter};
-use crate::ring::Consumer;
+use crate::journal::{JournalHeader, JournalWriter, Removed, Retention, prune};
+use crate::ring::{Consumer, Flag};
 use crate::types::{Nanos, Record};
 
 /// Events written in one poll.
@@ -17,6 +17,24 @@ const FLUSH_NS: u64 = 200_000_000;
 /// Time between two syncs, which move the durable mark.
 const SYNC_NS: u64 = 1_000_000_000;
 
+/// How large journals may become, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalBounds {
+    /// A file that has reached this is ended, and another one begun.
+    pub segment_bytes: u64,
+    /// A run whose journal reaches this is stopped, as by a full disk: what cannot be recorded must not be traded.
+    pub run_bytes_max: Option<u64>,
+    /// What is kept of earlier runs; looked after at the start and at each new file.
+    pub keep: Retention,
+}
+
+impl Default for JournalBounds {
+    /// Files of a gigabyte, and everything is kept.
+    fn default() -> Self {
+        Self { segment_bytes: 1_000_000_000, run_bytes_max: None, keep: Retention::default() }
+    }
+}
+
 /// What the recorder leaves behind.
 #[derive(Debug)]
 pub struct RecorderReport {
@@ -26,6 +44,10 @@ pub struct RecorderReport {
     pub events: u64,
     /// Commands in it.
     pub commands: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Journals of earlier runs that were removed.
+    pub removed: Removed,
     /// Why it is not whole, if it is not.
     pub error: Option<io::Error>,
 }
@@ -35,19 +57,62 @@ pub struct RecorderDuty {
     input: Consumer<Record>,
     writer: JournalWriter,
     path: PathBuf,
+    bounds: JournalBounds,
+    removed: Removed,
+    is_lost: Flag,
     flush_due: Nanos,
     sync_due: Nanos,
     error: Option<io::Error>,
 }
 
 impl RecorderDuty {
-    /// Makes a recorder that writes to `path`, which must not exist.
+    /// Makes a recorder that writes to `path`, which must not exist, and removes what need not be kept beside it. `is_lost` is set
+    /// when the journal cannot be written any more.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn create(input: Consumer<Record>, path: PathBuf, header: &JournalHeader) -> io::Result<Self> {
+    pub fn create(
+        input: Consumer<Record>,
+        path: PathBuf,
+        header: &JournalHeader,
+        bounds: JournalBounds,
+        is_lost: Flag,
+    ) -> io::Result<Self> {
         let writer = JournalWriter::create(&path, header)?;
-        Ok(Self { input, writer, path, flush_due: Nanos::ZERO, sync_due: Nanos::ZERO, error: None })
+        let (flush_due, sync_due) = (Nanos::ZERO, Nanos::ZERO);
+        let mut recorder = Self {
+            input,
+            writer,
+            path,
+            bounds,
+            removed: Removed::default(),
+            is_lost,
+            flush_due,
+            sync_due,
+            error: None,
+        };
+        recorder.prune()?;
+        Ok(recorder)
+    }
+
+    fn prune(&mut self) -> io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let more = prune(folder, &self.path, self.bounds.keep)?;
+        self.removed = Removed { runs: self.removed.runs + more.runs, bytes: self.removed.bytes + more.bytes };
+        Ok(())
+    }
+
+    /// Holds the journal against its bounds.
+    fn bound(&mut self) -> io::Result<()> {
+        let (segment, run) = self.writer.bytes();
+        if let Some(max) = self.bounds.run_bytes_max.filter(|max| run >= *max) {
+            return Err(io::Error::other(format!("{run} bytes, journal.run-bytes-max allows {max}")));
+        }
+        if segment >= self.bounds.segment_bytes {
+            self.writer.rotate()?;
+            self.prune()?;
+        }
+        Ok(())
     }
 }
 
@@ -57,10 +122,32 @@ impl Duty for RecorderDuty {
     }
 
     fn poll(&mut self, now: Nanos) -> usize {
-        // After an error nothing is taken any more: the ring fills, and the core halts.
+        // After an error nothing is taken any more: should nobody look at the flag, the ring fills, and the core halts.
         if self.error.is_some() {
             return 0;
         }
+        let work = self.record(now);
+        if self.error.is_some() {
+            self.is_lost.set();
+        }
+        work
+    }
+
+    fn finish(mut self: Box<Self>) -> DutyReport {
+        let error = self.error.take().or_else(|| self.writer.close().err());
+        DutyReport::Recorder(Box::new(RecorderReport {
+            path: self.path,
+            events: self.writer.events(),
+            commands: self.writer.commands(),
+            bytes: self.writer.bytes().1,
+            removed: self.removed,
+            error,
+        }))
+    }
+}
+
+impl RecorderDuty {
+    fn record(&mut self, now: Nanos) -> usize {
         let mut work = 0;
         while work < EVENTS_PER_POLL
             && let Some(first) = self.input.peek()
@@ -75,7 +162,10 @@ impl Duty for RecorderDuty {
             self.input.advance(count);
             work += 1;
         }
-        if now >= self.flush_due {
+        if work > 0 {
+            self.error = self.bound().err();
+        }
+        if self.error.is_none() && now >= self.flush_due {
             self.flush_due = now.saturating_add(FLUSH_NS);
             self.error = self.writer.flush().err();
         }
@@ -84,15 +174,5 @@ impl Duty for RecorderDuty {
             self.error = self.writer.sync_behind().err();
         }
         work
-    }
-
-    fn finish(mut self: Box<Self>) -> DutyReport {
-        let error = self.error.take().or_else(|| self.writer.close().err());
-        DutyReport::Recorder(Box::new(RecorderReport {
-            path: self.path,
-            events: self.writer.events(),
-            commands: self.writer.commands(),
-            error,
-        }))
     }
 }
