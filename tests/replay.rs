@@ -193,6 +193,83 @@ fn every_topology_decides_the_same_on_a_real_capture() {
     assert!(count >= 1_000, "{count} commands");
 }
 
+/// This capture begins before midnight and ends after it: the venue paid funding in between, as its own mark prices say.
+#[test]
+fn a_funding_payment_of_the_feed_is_booked_on_both_sides() {
+    let capture = captures().join("binance-usdm/20230404-btcusdt.jsonl.gz");
+    if !capture.exists() {
+        return say(&format!("SKIPPED: {}", capture.display()));
+    }
+    let dir = Scratch::new("funding");
+    let found = replay(&dir, &capture, &["--strategy", "market-maker"]);
+    let money = |key: &str| found["pnl"][key].as_str().unwrap().parse::<f64>().unwrap();
+    assert!(money("funding") != 0.0, "{}", found["pnl"]);
+    assert_eq!(found["reconciled"], true, "wallets agree to the last unit, funding included: {}", found["balances"]);
+}
+
+#[test]
+fn several_venues_share_one_timeline() {
+    let dir = Scratch::new("venues");
+    let mut files = Vec::new();
+    let mut messages = 0;
+    for venue in DIALECTS {
+        let config = SyntheticConfig { instruments: 1, ..SyntheticConfig::new(venue, 11) };
+        messages += generate(&config).lines.len() as u64;
+        files.push(generated(&dir, &config, true));
+    }
+    let json = dir.file("summary.json");
+    let mut command = tercel(["replay", "--strategy", "watch", "--json"]);
+    good(command.arg(&json).args(&files));
+    let found = summary(&json);
+    assert_eq!(number(&found, "/messages"), messages);
+    assert_clean("venues", &found);
+    let books = found["books"].as_array().unwrap();
+    assert_eq!(books.len(), DIALECTS.len());
+    assert!(
+        books.iter().all(|book| book["state"] == "live" && number(book, "/top_of_book/checked") > 100),
+        "{books:?}"
+    );
+    assert_eq!(number(&found, "/top_of_book/checked"), number(&found, "/top_of_book/equal"));
+
+    // The same instrument with other steps in another file is a contradiction, told by name.
+    let other = dir.file("other.jsonl.gz");
+    std::fs::copy(&files[0], &other).unwrap();
+    let mut meta = tercel::journal::CaptureMeta::read(&tercel::journal::meta_path(&files[0])).unwrap();
+    meta.instruments[0].tick = "0.5".into();
+    meta.write(&tercel::journal::meta_path(&other)).unwrap();
+    let output = tercel(["replay"]).arg(&files[0]).arg(&other).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("tick 0.5") && text.contains("tick 0.01"), "{text}");
+}
+
+#[test]
+fn memory_does_not_grow_with_the_capture() {
+    let dir = Scratch::new("long");
+    let most = ["20MB", "160MB"].map(|size| {
+        let path = dir.file(&format!("{size}.jsonl"));
+        good(tercel(["generate", "--size", size]).arg(&path));
+        let found = replay(&dir, &path, &[]);
+        assert!(number(&found, "/orders/filled") > 100 && found["reconciled"] == true, "{}", found["orders"]);
+        number(&found, "/rss_bytes/max")
+    });
+    say(&format!("resident at most: {} bytes over 20 MB of messages, {} over 160 MB", most[0], most[1]));
+    // What is remembered of closed orders and executions is bounded, and filled only by the longer one.
+    assert!(most[1] < most[0] + (60 << 20) && most[1] < 300 << 20, "{most:?}");
+}
+
+#[test]
+fn a_damaged_capture_is_an_error_with_file_and_line() {
+    let dir = Scratch::new("cut-capture");
+    let path = dir.file("a.jsonl");
+    std::fs::write(&path, "1\t{\"topic\":\"x\"}\nnonsense\n").unwrap();
+    let args = ["replay", "--venue", "bybit", "--instruments", "AAAUSDT:0.01:0.001"];
+    let output = tercel(args).arg(&path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("a.jsonl, line 2") && text.contains("nonsense"), "{text}");
+}
+
 #[test]
 fn nothing_is_allocated_on_the_hot_path_and_memory_stays_flat() {
     let dir = Scratch::new("alloc");

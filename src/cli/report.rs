@@ -108,11 +108,12 @@ fn write_report(
     let pnl = &engine.pnl;
     writeln!(
         out,
-        "pnl {} = spread {} + inventory {} - fees {}",
+        "pnl {} = spread {} + inventory {} - fees {} - funding {}",
         money_text(pnl.total),
         money_text(pnl.spread),
         money_text(pnl.inventory),
-        money_text(pnl.fees)
+        money_text(pnl.fees),
+        money_text(pnl.funding)
     )?;
     if latency.tick_to_order.count > 0 {
         writeln!(out, "tick to order     {:>10} {:>12} {:>12} {:>12} {:>12}", "count", "p50", "p99", "p99.9", "max")?;

@@ -146,6 +146,7 @@ pub struct PnlSummary {
     spread: String,
     inventory: String,
     fees: String,
+    funding: String,
 }
 
 impl From<&PnlSplit> for PnlSummary {
@@ -155,6 +156,7 @@ impl From<&PnlSplit> for PnlSummary {
             spread: split.spread.to_string(),
             inventory: split.inventory.to_string(),
             fees: split.fees.to_string(),
+            funding: split.funding.to_string(),
         }
     }
 }

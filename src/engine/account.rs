@@ -13,7 +13,7 @@ use crate::order::{Estimate, LifeRules, News, Order, OrderState, Told};
 use crate::risk::Spend;
 use crate::strategy::Strategy;
 use crate::types::{
-    Absent, ClientOrderId, Command, CommandKind, CommandSink, Fill, InstrumentId, Link, LinkKind, Lots, Nanos,
+    Absent, ClientOrderId, Command, CommandKind, CommandSink, Fill, Funding, InstrumentId, Link, LinkKind, Lots, Nanos,
     OrderStatus, OrderUpdate, Pass, PassEnd, Position, Side, TimeInForce,
 };
 
@@ -458,6 +458,22 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         self.recount(instrument_id);
         true
+    }
+
+    /// A funding payment: books it, unless it was booked before.
+    pub(super) fn book_funding(&mut self, funding: &Funding) {
+        if !self.exec_ids.insert(funding.exec_id) {
+            self.counts.fundings_repeated += 1;
+            return;
+        }
+        if self.account.adopts() {
+            // The wallet that is taken over at the end of the pass holds it.
+            return;
+        }
+        let Some(instrument) = self.instruments.get_mut(funding.meta.instrument.idx()) else { return };
+        self.counts.fundings += 1;
+        instrument.ledger.pay_funding(&mut instrument.holding, funding.paid);
+        self.mark_equity();
     }
 
     fn order_of(&self, fill: &Fill) -> Option<ClientOrderId> {

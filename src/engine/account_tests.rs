@@ -3,8 +3,8 @@
 use super::tests::{Fixed, quoting};
 use super::*;
 use crate::types::{
-    Absent, Command, CommandKind, InstrumentSpec, Link, LinkKind, Lots, OrderStatus, OrderUpdate, Pass, PassEnd,
-    Position, Product, Step, Symbol, Ticks, VenueId,
+    Absent, Command, CommandKind, Funding, InstrumentSpec, Link, LinkKind, Lots, OrderStatus, OrderUpdate, Pass,
+    PassEnd, Position, Product, Rate, Step, Symbol, Ticks, VenueId,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -318,6 +318,29 @@ fn a_fast_execution_is_booked_at_once_and_its_fee_later() {
     rig.event(&Event::Fill(slow));
     let report = rig.engine.report();
     assert_eq!((report.pnl.fees, rig.position(), report.unsettled[1]), (Money::new(5), Lots::new(10), 0));
+}
+
+#[test]
+fn a_funding_payment_is_booked_once_whoever_tells_it() {
+    let (mut rig, orders) = Rig::trading(Foreign::Cancel);
+    let fill = rig.fill(&orders[0], 10);
+    rig.event(&Event::Fill(fill));
+    let before = rig.engine.report();
+    let meta = rig.meta();
+    let paid = Funding { meta, exec_id: 77, paid: Money::new(40), rate: Rate::new(10_000), is_query: false };
+    let received = Funding { exec_id: 78, paid: Money::new(-15), is_query: true, ..paid };
+    for funding in [paid, paid, received, Funding { is_query: true, ..paid }, received] {
+        rig.event(&Event::Funding(funding));
+    }
+    let report = rig.engine.report();
+    assert_eq!(report.pnl.funding, Money::new(25));
+    assert_eq!(report.pnl.total, before.pnl.total.saturating_sub(Money::new(25)));
+    assert_eq!(report.wallet, before.wallet.map(|wallet| wallet.saturating_sub(Money::new(25))));
+    assert_eq!((report.counts.fundings, report.counts.fundings_repeated), (2, 3));
+    // An execution that comes late is put in its place; the payment stays.
+    let late = Fill { meta: Meta { venue_ts: Nanos::new(1), ..fill.meta }, exec_id: 79, ..fill };
+    rig.event(&Event::Fill(late));
+    assert_eq!(rig.engine.report().pnl.funding, Money::new(25));
 }
 
 #[test]

@@ -59,6 +59,13 @@ impl Ledger {
         }
     }
 
+    /// Books a funding payment, which moves no cost and so has no place among the executions.
+    pub fn pay_funding(&mut self, holding: &mut Holding, paid: Money) {
+        for it in [&mut self.base, holding] {
+            it.funding = it.funding.saturating_add(paid);
+        }
+    }
+
     /// The venue told a fee that had been estimated: `difference` is what it is more.
     pub fn correct_fee(&mut self, holding: &mut Holding, difference: Money) {
         for it in [&mut self.base, holding] {

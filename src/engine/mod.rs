@@ -129,6 +129,10 @@ pub struct EngineCounts {
     pub fills: u64,
     /// Executions that came again and were not booked.
     pub fills_repeated: u64,
+    /// Funding payments booked.
+    pub fundings: u64,
+    /// Funding payments that came again and were not booked.
+    pub fundings_repeated: u64,
     /// Executions of orders that the table does not hold; their positions were booked.
     pub fills_unmatched: u64,
     /// Order news about orders that the table does not hold.
@@ -246,6 +250,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Reject(reject) => self.on_reject(reject, out),
             Event::Order(update) => self.on_order(update, out),
             Event::Fill(fill) => self.on_fill(fill, out),
+            Event::Funding(funding) => self.book_funding(funding),
             Event::Position(position) => self.on_position(position),
             Event::Balance(balance) => self.on_balance(balance),
             Event::Absent(absent) => self.on_absent(absent, out),

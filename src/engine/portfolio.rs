@@ -17,6 +17,8 @@ pub struct Holding {
     pub realised: Money,
     /// Fees paid, less rebates.
     pub fees: Money,
+    /// Funding paid, less received.
+    pub funding: Money,
     /// Twice the sum over fills of (mid − price)·signed quantity, in ticks times lots.
     spread_e2: i128,
     /// Sum of traded values.
@@ -27,7 +29,7 @@ pub struct Holding {
     pub maker_fills: u64,
 }
 
-/// Profit by where it came from. `spread + inventory − fees = total`, exactly.
+/// Profit by where it came from. `spread + inventory − fees − funding = total`, exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct PnlSplit {
     /// Edge of the fills against the mid at their moment.
@@ -36,6 +38,8 @@ pub struct PnlSplit {
     pub inventory: Money,
     /// Fees paid, less rebates.
     pub fees: Money,
+    /// Funding paid, less received.
+    pub funding: Money,
     /// The whole.
     pub total: Money,
 }
@@ -84,23 +88,23 @@ impl Holding {
         }
     }
 
-    /// Profit after fees, the position valued at the mid.
+    /// Profit after fees and funding, the position valued at the mid.
     pub fn profit(&self, spec: &InstrumentSpec, touch: &Touch) -> Money {
         let open = self.value(spec, touch).saturating_sub(self.cost);
-        self.realised.saturating_add(open).saturating_sub(self.fees)
+        self.wallet_change().saturating_add(open)
     }
 
-    /// What the wallet changed by: closed profit less fees.
+    /// What the wallet changed by: closed profit less fees and funding.
     pub fn wallet_change(&self) -> Money {
-        self.realised.saturating_sub(self.fees)
+        self.realised.saturating_sub(self.fees).saturating_sub(self.funding)
     }
 
     /// Profit by where it came from.
     pub fn split(&self, spec: &InstrumentSpec, touch: &Touch) -> PnlSplit {
         let total = self.profit(spec, touch);
         let spread = Money::new(self.spread_e2.saturating_mul(spec.tick_lot_value.get()) / 2);
-        let inventory = total.saturating_add(self.fees).saturating_sub(spread);
-        PnlSplit { spread, inventory, fees: self.fees, total }
+        let inventory = total.saturating_add(self.fees).saturating_add(self.funding).saturating_sub(spread);
+        PnlSplit { spread, inventory, fees: self.fees, funding: self.funding, total }
     }
 }
 

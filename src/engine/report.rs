@@ -168,6 +168,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             pnl.spread = pnl.spread.saturating_add(p.pnl.spread);
             pnl.inventory = pnl.inventory.saturating_add(p.pnl.inventory);
             pnl.fees = pnl.fees.saturating_add(p.pnl.fees);
+            pnl.funding = pnl.funding.saturating_add(p.pnl.funding);
             pnl.total = pnl.total.saturating_add(p.pnl.total);
         }
         let change = self.instruments.iter().fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.wallet_change()));

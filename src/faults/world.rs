@@ -13,7 +13,7 @@ use crate::{
     sim::AccountId,
     simex::{AccountConfig, FeedConfig as Market, SimexConfig, SimexHub, fault::FaultScript},
     strategy::{MarketMaker, MarketMakerConfig},
-    types::{Control, Event, InstrumentId, InstrumentTable, Meta, Money, Nanos, Product, Record, VenueId},
+    types::{Control, Event, InstrumentId, InstrumentTable, Meta, Money, Nanos, Product, Rate, Record, VenueId},
     venue::{
         FeedConfig, MarketFeed,
         bybit::{
@@ -233,6 +233,9 @@ fn venue_config(seed: u64) -> SimexConfig {
         // Half of a millisecond each way, rounded up to a step: answers and news interleave.
         uplink_ns: 500_000,
         downlink_ns: 500_000,
+        // Often and much, so that a payment that is lost or booked twice shows in every wallet.
+        funding_interval_ns: 20_000_000_000,
+        funding_rate: Rate::new(500_000),
         ..SimexConfig::default()
     };
     for listing in &mut config.listings {
@@ -303,7 +306,7 @@ const RECV_WINDOW_MS: u32 = 5_000;
 /// Questions rest so long after a ban: the simulated venue's bans are shorter than the real one's ten minutes.
 const BAN_PAUSE_NS: u64 = 5_000_000_000;
 
-/// When every run begins, far from a funding payment.
+/// When every run begins.
 const START_MS: u64 = 1_711_001_595_207;
 
 /// Time passes in steps of this: finer than any interval of the venue.

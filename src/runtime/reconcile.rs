@@ -14,7 +14,7 @@ use super::duty::{Duty, DutyReport};
 use super::outlet::Outlet;
 use crate::ring::{Consumer, Producer};
 use crate::types::{
-    Absent, Command, CommandKind, Event, Fill, InstrumentId, InstrumentTable, Lots, Meta, Money, Nanos, Pass, PassEnd,
+    Absent, Command, CommandKind, Event, InstrumentId, InstrumentTable, Lots, Meta, Money, Nanos, Pass, PassEnd,
     Position, Product, Record,
 };
 use crate::venue::EventSink;
@@ -112,7 +112,7 @@ pub struct ReconcileDuty<L> {
     asked_at: Option<Nanos>,
     cursor: String,
     pages: u32,
-    fills: Vec<Fill>,
+    executions: Vec<Event<'static>>,
     listed: Vec<InstrumentId>,
     not_before: Nanos,
     /// Executions up to this venue time have been read.
@@ -161,7 +161,7 @@ impl<L: RestLane> ReconcileDuty<L> {
             asked_at: None,
             cursor: String::new(),
             pages: 0,
-            fills: Vec::new(),
+            executions: Vec::new(),
             listed: Vec::new(),
             not_before: Nanos::ZERO,
             read_to_ms: executions_since_ms,
@@ -190,7 +190,7 @@ impl<L: RestLane> ReconcileDuty<L> {
         let Some(command) = self.waiting.pop_front() else { return };
         self.cursor.clear();
         self.pages = 0;
-        self.fills.clear();
+        self.executions.clear();
         self.job = match command.kind {
             CommandKind::Reconcile => Some(Job::Pass { began: now, at: 0 }),
             CommandKind::Query => Some(Job::Query { command, began: now, is_history: false }),
@@ -342,14 +342,14 @@ impl<L: RestLane> ReconcileDuty<L> {
             Part::Executions(_) => {
                 let path = "/v5/execution/list";
                 for item in items(path, result)? {
-                    let fill = self.decoder.fill_item(item.to_string().as_bytes(), now);
-                    self.fills.extend(fill.map_err(|source| RestError::BadItem { path, source })?);
+                    let event = self.decoder.execution_item(item.to_string().as_bytes(), now);
+                    self.executions.extend(event.map_err(|source| RestError::BadItem { path, source })?);
                 }
                 let is_last = self.is_last_page(result);
                 if is_last {
                     // Listed newest first; booked in their order.
-                    for fill in self.fills.drain(..).rev() {
-                        self.outlet.event(&Event::Fill(fill));
+                    for event in self.executions.drain(..).rev() {
+                        self.outlet.event(&event);
                     }
                 }
                 Ok(is_last)

@@ -21,7 +21,7 @@ use std::io::Write;
 use super::core::TIMER_NS;
 use super::duty::{Duty, DutyReport};
 use crate::ring::{Consumer, Flag, Producer};
-use crate::sim::{AccountId, Refusal, Venue, VenueEvent};
+use crate::sim::{AccountId, FundingClock, Refusal, Venue, VenueEvent};
 use crate::types::{
     Ack, Balance, Command, CommandKind, Control, Event, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money, Nanos,
     Op, Position, Record, RecordSink, Reject, RejectKind,
@@ -126,6 +126,7 @@ pub struct SimVenueDuty {
     commands: Consumer<Record>,
     venue: Venue,
     account: AccountId,
+    funding: FundingClock,
     latency: SimLatency,
     pending: BinaryHeap<Reverse<Pending>>,
     next_number: u64,
@@ -172,6 +173,7 @@ impl SimVenueDuty {
             market,
             to_core,
             commands,
+            funding: FundingClock::new(venue.instruments_len()),
             venue,
             account,
             latency,
@@ -334,6 +336,9 @@ impl SimVenueDuty {
                 self.feed_ended = true;
                 self.stop_at = Some(t);
             } else {
+                if let Some(rate) = self.funding.on_event(&event) {
+                    self.venue.fund(event.meta().instrument, rate, t);
+                }
                 self.venue.on_market_event(&event, t);
             }
         }
@@ -375,23 +380,20 @@ impl SimVenueDuty {
             return;
         }
         let at = now.saturating_add(self.latency.ack_ns);
-        let mut filled: Option<InstrumentId> = None;
+        let mut moved: Option<InstrumentId> = None;
         for idx in 0..self.venue.events().len() {
             let told = match &self.venue.events()[idx] {
                 VenueEvent::Order(record) => Event::Order(record.update(at)),
-                VenueEvent::Execution(execution) => match execution.fill(at) {
-                    Some(fill) => {
-                        filled = Some(fill.meta.instrument);
-                        Event::Fill(fill)
-                    }
-                    None => continue,
-                },
+                VenueEvent::Execution(execution) => {
+                    moved = Some(execution.instrument);
+                    execution.event(at)
+                }
                 VenueEvent::Trade { .. } => continue,
             };
             self.schedule(at, Due::Tell(told));
         }
         self.venue.clear_events();
-        if let Some(instrument) = filled {
+        if let Some(instrument) = moved {
             if let Some(account) = self.venue.account(self.account) {
                 let qty = account.holding(instrument).qty;
                 let meta = Meta { instrument, ..Meta::default() };

@@ -12,6 +12,7 @@
 //! ```
 
 mod account;
+mod funding;
 mod market;
 mod matching;
 mod order;
@@ -23,6 +24,7 @@ mod thin;
 mod venue;
 
 pub use account::{Account, FillEffect, Holding};
+pub use funding::FundingClock;
 pub use market::Market;
 pub use matching::Matching;
 pub use order::{CancelReason, Fill, Incoming, LinkId, OrderNo, OwnerId, RejectReason, Report, SelfTrade};

@@ -222,7 +222,21 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// Returns the engine's view of this execution, where no wire format is in between; `None` for funding.
+    /// Returns the engine's view of this execution, where no wire format is in between.
+    pub fn event(&self, recv: Nanos) -> crate::types::Event<'static> {
+        match self.fill(recv) {
+            Some(fill) => crate::types::Event::Fill(fill),
+            None => crate::types::Event::Funding(crate::types::Funding {
+                meta: Meta { instrument: self.instrument, recv, venue_ts: self.at, ..Meta::default() },
+                exec_id: u128::from(self.no),
+                paid: self.fee,
+                rate: self.fee_rate,
+                is_query: false,
+            }),
+        }
+    }
+
+    /// Returns the engine's view of a trade; `None` for funding.
     pub fn fill(&self, recv: Nanos) -> Option<crate::types::Fill> {
         let order = self.order?;
         Some(crate::types::Fill {

@@ -425,6 +425,21 @@ pub struct Signal {
     pub value: f64,
 }
 
+/// A funding payment of our position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Funding {
+    /// Common fields.
+    pub meta: Meta,
+    /// The venue's number of it, against repetition.
+    pub exec_id: u128,
+    /// What was paid; negative: received.
+    pub paid: Money,
+    /// Rate that was applied (positive: longs pay); zero if it was not told.
+    pub rate: Rate,
+    /// Whether it is the answer to a question.
+    pub is_query: bool,
+}
+
 /// Everything that can happen to the engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {
@@ -446,6 +461,8 @@ pub enum Event<'a> {
     Order(OrderUpdate),
     /// An execution.
     Fill(Fill),
+    /// A funding payment.
+    Funding(Funding),
     /// A position.
     Position(Position),
     /// A balance.
@@ -483,6 +500,7 @@ impl Event<'_> {
             Event::Reject(e) => &e.meta,
             Event::Order(e) => &e.meta,
             Event::Fill(e) => &e.meta,
+            Event::Funding(e) => &e.meta,
             Event::Position(e) => &e.meta,
             Event::Balance(e) => &e.meta,
             Event::Absent(e) => &e.meta,
@@ -507,6 +525,7 @@ impl Event<'_> {
             Event::Reject(e) => &mut e.meta,
             Event::Order(e) => &mut e.meta,
             Event::Fill(e) => &mut e.meta,
+            Event::Funding(e) => &mut e.meta,
             Event::Position(e) => &mut e.meta,
             Event::Balance(e) => &mut e.meta,
             Event::Absent(e) => &mut e.meta,
@@ -530,6 +549,7 @@ impl Event<'_> {
             Event::Reject(_) => "reject",
             Event::Order(_) => "order",
             Event::Fill(_) => "fill",
+            Event::Funding(_) => "funding",
             Event::Position(_) => "position",
             Event::Balance(_) => "balance",
             Event::Absent(_) => "absent",

@@ -15,8 +15,9 @@ mod record;
 pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
 pub use decimal::{DecimalError, Step};
 pub use event::{
-    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
-    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top, TopCheck, Trade,
+    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Funding, Level, Link, LinkKind,
+    Meta, Op, OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top,
+    TopCheck, Trade,
 };
 pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
 pub use instrument::{InstrumentSpec, InstrumentTable, Product};

@@ -6,8 +6,9 @@
 //! ```
 
 use super::event::{
-    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Level, Link, LinkKind, Meta, Op,
-    OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top, TopCheck, Trade,
+    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Funding, Level, Link, LinkKind,
+    Meta, Op, OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top,
+    TopCheck, Trade,
 };
 use super::{ClientOrderId, InstrumentId, Lots, Money, Nanos, Rate, Side, Ticks};
 
@@ -78,6 +79,7 @@ const KIND_SIGNAL: u8 = 16;
 const KIND_ABSENT: u8 = 17;
 const KIND_PASS: u8 = 18;
 const KIND_SENT: u8 = 19;
+const KIND_FUNDING: u8 = 20;
 
 /// The first record's fixed fields; `a` and `b` are the kind's own.
 struct Header {
@@ -140,7 +142,7 @@ impl Record {
             KIND_SNAPSHOT | KIND_DELTA => {
                 1 + (usize::from(header.bids) + usize::from(header.asks)).div_ceil(LEVELS_PER_RECORD)
             }
-            KIND_TOP | KIND_TICKER | KIND_ORDER | KIND_FILL | KIND_POSITION | KIND_BALANCE => 2,
+            KIND_TOP | KIND_TICKER | KIND_ORDER | KIND_FILL | KIND_FUNDING | KIND_POSITION | KIND_BALANCE => 2,
             _ => 1,
         }
     }
@@ -182,6 +184,7 @@ impl Event<'_> {
             | Event::Ticker(_)
             | Event::Order(_)
             | Event::Fill(_)
+            | Event::Funding(_)
             | Event::Position(_)
             | Event::Balance(_) => 2,
             _ => 1,
@@ -269,6 +272,12 @@ impl Event<'_> {
                 header.b = fill.px.get() as u64;
                 header
             }
+            Event::Funding(funding) => {
+                let mut header = Header::new(KIND_FUNDING, funding.meta);
+                header.flags = u8::from(funding.is_query);
+                header.a = funding.rate.get() as u64;
+                header
+            }
             Event::Position(position) => {
                 let mut header = Header::new(KIND_POSITION, position.meta);
                 header.a = position.qty.get() as u64;
@@ -344,6 +353,11 @@ impl Event<'_> {
                 let (f0, f1) = split(fill.fee.get());
                 let (o0, o1) = split(fill.venue_order_id as i128);
                 Record { words: [fill.qty.get() as u64, o0, e0, e1, f0, f1, o1] }
+            }
+            Event::Funding(funding) => {
+                let (e0, e1) = split(funding.exec_id as i128);
+                let (p0, p1) = split(funding.paid.get());
+                Record { words: [e0, e1, p0, p1, 0, 0, 0] }
             }
             Event::Position(position) => {
                 let (e0, e1) = split(position.entry_px.get());
@@ -465,6 +479,16 @@ impl<'a> Event<'a> {
                     venue_order_id: join(o0, o1) as u128,
                 })
             }
+            KIND_FUNDING => {
+                let [e0, e1, p0, p1, ..] = record_at(1).words;
+                Event::Funding(Funding {
+                    meta,
+                    exec_id: join(e0, e1) as u128,
+                    paid: Money::new(join(p0, p1)),
+                    rate: Rate::new(a as i64),
+                    is_query: flags & 1 != 0,
+                })
+            }
             KIND_POSITION => {
                 let [e0, e1, r0, r1, asked_at, ..] = record_at(1).words;
                 Event::Position(Position {
@@ -575,6 +599,13 @@ mod tests {
                 filled: Lots::new(3),
                 reason: 4,
                 asked_at: Nanos::new(12),
+            }),
+            Event::Funding(Funding {
+                meta,
+                exec_id: u128::MAX - 5,
+                paid: Money::new(-7),
+                rate: Rate::new(-10_000),
+                is_query: true,
             }),
             Event::Fill(Fill {
                 meta,

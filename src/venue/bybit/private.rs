@@ -11,8 +11,8 @@ use super::codes;
 use super::encode::{LinkId, ReqId};
 use super::market::side;
 use crate::types::{
-    Ack, Balance, ClientOrderId, Event, Fill, InstrumentId, InstrumentSpec, InstrumentTable, Lots, Meta, Money, Nanos,
-    Op, OrderStatus, OrderUpdate, Position, Product, Reject, Side, Ticks, VenueId,
+    Ack, Balance, ClientOrderId, Event, Fill, Funding, InstrumentId, InstrumentSpec, InstrumentTable, Lots, Meta,
+    Money, Nanos, Op, OrderStatus, OrderUpdate, Position, Product, Rate, Reject, Side, Ticks, VenueId,
 };
 use crate::venue::general::General;
 use crate::venue::scan::Scanner;
@@ -72,7 +72,7 @@ pub struct PrivateCounters {
     pub unknown_messages: u64,
     /// Items of instruments that the table does not hold.
     pub unknown_symbols: u64,
-    /// Executions that move no position (funding), and sides of a hedged position.
+    /// Executions of a kind that nobody knows, and sides of a hedged position.
     pub skipped_items: u64,
     /// Words that were not on their list.
     pub unknown_words: u64,
@@ -215,11 +215,14 @@ impl PrivateDecoder {
         Ok(position.map(|position| Position { asked_at, ..position }))
     }
 
-    /// Reads one execution as REST lists them.
-    pub(crate) fn fill_item(&mut self, item: &[u8], recv: Nanos) -> Result<Option<Fill>, WireError> {
+    /// Reads one execution as REST lists them: a fill or a funding payment.
+    pub(crate) fn execution_item(&mut self, item: &[u8], recv: Nanos) -> Result<Option<Event<'static>>, WireError> {
         let events = self.items(item, recv, |context, source, out| context.execution(source, false, out))?;
-        let fill = events.iter().find_map(|event| if let Event::Fill(fill) = event { Some(*fill) } else { None });
-        Ok(fill.map(|fill| Fill { is_query: true, ..fill }))
+        Ok(events.iter().find_map(|event| match *event {
+            Event::Fill(fill) => Some(Event::Fill(Fill { is_query: true, ..fill })),
+            Event::Funding(funding) => Some(Event::Funding(Funding { is_query: true, ..funding })),
+            _ => None,
+        }))
     }
 
     /// Reads a wallet as REST lists them.
@@ -506,13 +509,13 @@ impl Context {
                 None => source.skip()?,
             }
         }
-        let [symbol, exec_id, side_word, px, qty, link_id, exec_type, order_id, fee, time] = fields;
+        let [symbol, exec_id, side_word, px, qty, link_id, exec_type, order_id, fee, time, _] = fields;
         let client_id = self.client_id(link_id);
-        // Neither funding nor a kind that nobody knows moves a position of ours that an order of ours did not move.
+        // A kind that nobody knows moves no position of ours that an order of ours did not move.
         let is_fill = match exec_type {
             b"Trade" | b"AdlTrade" | b"BustTrade" | b"BlockTrade" | b"Delivery" | b"Settle" | b"MovePosition"
             | b"FutureSpread" => true,
-            b"Funding" => false,
+            b"Funding" => return self.funding(&fields, &seen, out),
             _ if is_fast => true,
             _ => {
                 out.counters.unknown_words += 1;
@@ -543,6 +546,22 @@ impl Context {
             is_fee_final: !is_fast,
             is_query: false,
             venue_order_id: if order_id.is_empty() { 0 } else { id_128(order_id) },
+        }))
+    }
+
+    /// A funding payment: an execution of the whole position at the mark price, whose fee is what was paid.
+    fn funding(&self, fields: &FillFields<'_>, seen: &Seen, out: &mut Out<'_>) -> Result<(), WireError> {
+        let [symbol, exec_id, .., fee, time, rate] = *fields;
+        let Some((instrument, _)) = self.find(symbol, out) else { return Ok(()) };
+        seen.need(1, "execId")?;
+        seen.need(8, "execFee")?;
+        out.push(Event::Funding(Funding {
+            meta: Meta { instrument, venue_ts: millis(time, out.meta.venue_ts)?, ..out.meta },
+            exec_id: id_128(exec_id),
+            paid: parse_money(fee)?,
+            // For people: a rate that cannot be read is no reason to lose the payment.
+            rate: Rate::parse(rate).unwrap_or_default(),
+            is_query: false,
         }))
     }
 
@@ -663,8 +682,20 @@ const ORDER_FIELDS: [&str; 11] = [
     "cancelType",
     "updatedTime",
 ];
-const FILL_FIELDS: [&str; 10] =
-    ["symbol", "execId", "side", "execPrice", "execQty", "orderLinkId", "execType", "orderId", "execFee", "execTime"];
+const FILL_FIELDS: [&str; 11] = [
+    "symbol",
+    "execId",
+    "side",
+    "execPrice",
+    "execQty",
+    "orderLinkId",
+    "execType",
+    "orderId",
+    "execFee",
+    "execTime",
+    "feeRate",
+];
+type FillFields<'a> = [&'a [u8]; FILL_FIELDS.len()];
 const POSITION_FIELDS: [&str; 6] = ["symbol", "side", "size", "entryPrice", "curRealisedPnl", "updatedTime"];
 const COIN_FIELDS: [&str; 6] = ["coin", "walletBalance", "totalPositionIM", "totalOrderIM", "locked", "bonus"];
 
@@ -758,6 +789,7 @@ mod tests {
                 Event::Reject(e) => Event::Reject(*e),
                 Event::Order(e) => Event::Order(*e),
                 Event::Fill(e) => Event::Fill(*e),
+                Event::Funding(e) => Event::Funding(*e),
                 Event::Position(e) => Event::Position(*e),
                 Event::Balance(e) => Event::Balance(*e),
                 other => panic!("{other:?}"),
@@ -893,7 +925,10 @@ mod tests {
         let another_run = ours.replace("t0000002a", "t0000002b");
         assert!(matches!(run(&another_run).1[0], Event::Fill(Fill { client_id: ClientOrderId(0), .. })));
         let funding = corpus(2).replace(r#""execType":"Trade""#, r#""execType":"Funding""#);
-        assert_eq!(run(&funding), (PrivateKind::Fills, vec![]));
+        let (kind, events) = run(&funding);
+        let Event::Funding(found) = events[0] else { panic!("{events:?}") };
+        assert_eq!((kind, found.paid.to_string(), found.is_query), (PrivateKind::Fills, "26.3725275".into(), false));
+        assert_eq!((found.exec_id, found.rate.to_string()), (fill.exec_id, "0.00055".into()));
         let rebate = corpus(2).replace("26.3725275", "-0.5");
         assert!(matches!(run(&rebate).1[0], Event::Fill(Fill { fee, .. }) if fee.to_string() == "-0.5"));
 

@@ -13,7 +13,7 @@ use super::encode::LinkId;
 use super::private::PrivateDecoder;
 use super::request::{RestRequest, order_query};
 use super::sign::{Secret, Signer};
-use crate::types::{Balance, Fill, Nanos, OrderUpdate, Position, Product, Rate};
+use crate::types::{Balance, Event, Fill, Nanos, OrderUpdate, Position, Product, Rate};
 use crate::venue::WireError;
 
 /// Most pages that one list is read to: 1,000 instruments or 50 orders a page are far fewer.
@@ -330,8 +330,10 @@ impl RestClient {
         let RestRequest { path, query, .. } = RestRequest::executions(product, start_ms);
         let mut out = Vec::new();
         self.pages(path, &query, Some(now_ms), |item| {
-            let fill = decoder.fill_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
-            out.extend(fill.map_err(|source| RestError::BadItem { path, source })?);
+            let event = decoder.execution_item(item.to_string().as_bytes(), Nanos::from_millis(now_ms));
+            if let Some(Event::Fill(fill)) = event.map_err(|source| RestError::BadItem { path, source })? {
+                out.push(fill);
+            }
             Ok(())
         })?;
         out.reverse();
