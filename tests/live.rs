@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Scratch, captures, generated, good, say, summary, tercel, topologies};
@@ -49,6 +50,18 @@ fn trades_and_reconciles_on_every_topology() {
         let (wanted, report) = (count(&found, "/events"), String::from_utf8_lossy(&output.stdout).into_owned());
         assert!(text.contains(&format!("{wanted} events")), "{wanted} wanted\n{text}\n{report}");
     }
+}
+
+/// `tercel run | head -1`: whoever reads goes, and the run still ends in order instead of by a panic with orders open.
+#[test]
+fn a_reader_that_goes_away_does_not_end_a_run() {
+    let dir = Scratch::new("no-reader");
+    let json = dir.file("summary.json");
+    let mut command = tercel(["run", "--for", "4s"]);
+    let mut run = command.arg("--json").arg(&json).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((run.stdout.take(), run.stderr.take()));
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_orderly(&summary(&json));
 }
 
 #[test]

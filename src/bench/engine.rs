@@ -113,6 +113,7 @@ fn start_with(peer: &Peer, case: &Case, witness: Option<WitnessPlan>) -> Result<
         topology: case.topology.clone(),
         cpus: case.engine_cpus().to_vec(),
         idle: case.idle,
+        real_time: Vec::new(),
         journal: None,
         witness,
         reconcile: None,

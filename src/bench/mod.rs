@@ -500,6 +500,7 @@ fn run_floor(
     let plan = ThreadPlan {
         name: "floor".to_owned(),
         cpu: case.engine_cpus().first().copied(),
+        real_time: None,
         idle: case.idle,
         duties: vec![Box::new(duty)],
     };

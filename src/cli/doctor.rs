@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Exit, Failure, Outcome};
 use crate::config::Config;
-use crate::doctor::{CpuList, Examination, Finding, Host, Intent, Measured, Rating, Remedy};
+use crate::doctor::{CpuList, Examination, Finding, Host, Intent, Measured, Rating, Remedy, priorities};
 use crate::runtime::{Idle, LockMemory};
 
 /// Arguments of `tercel doctor`.
@@ -86,6 +86,19 @@ fn examine(host: &Host, intent: &Intent) -> Examination {
     let allowed = host.allowed().unwrap_or_default();
     let cpus: Vec<usize> = intent.cpus.iter().copied().filter(|&cpu| allowed.contains(cpu)).collect();
     Examination::of(host, intent, Some(Measured::take(&cpus)))
+}
+
+/// The priority of each hot thread, by the configuration and by what this host allows.
+///
+/// # Errors
+/// A priority is demanded that cannot be had.
+pub(super) fn real_time(config: &Config) -> Result<Vec<Option<u8>>, Failure> {
+    let taken = priorities(&Host::this(), config.threads.real_time, &intent(config)).map_err(Failure::usage)?;
+    if let Some(priority) = taken.iter().copied().flatten().next() {
+        let count = taken.iter().flatten().count();
+        eprintln!("threads: {count} of {} take real-time priority {priority}", taken.len());
+    }
+    Ok(taken)
 }
 
 /// Refuses a host with red findings, for a run on a real venue, unless they are accepted.

@@ -415,6 +415,7 @@ fn trade(
         None => None,
     };
     let (offset_writer, offset_reader) = clock_offset();
+    let real_time = super::doctor::real_time(&config)?;
     let options = LiveOptions {
         market_feed,
         feed,
@@ -441,6 +442,7 @@ fn trade(
         topology: config.threads.topology.clone(),
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,
+        real_time,
         journal,
         witness: None,
         guard: guarded.as_ref().map(Guarded::pulse),

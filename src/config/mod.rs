@@ -22,7 +22,9 @@ use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::journal::Retention;
 use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, SimLatency, Topology, WARM_EVERY_NS};
+use crate::runtime::{
+    Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, RealTime, SimLatency, Topology, WARM_EVERY_NS,
+};
 use crate::signal::SignalConfig;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
@@ -411,6 +413,9 @@ table! {
         /// Whether a run locks its memory: auto (each page from its first use on, if that is allowed without limit), yes (all pages
         /// at once, about a GiB more resident, or the run does not start), no.
         lock_memory: LockMemory,
+        /// Real-time priority of hot threads: auto (on cores that the kernel keeps free of others, where it is allowed and
+        /// never taken back), no, or a priority from 1 to 99, without which the run does not start.
+        real_time: RealTime,
     }
 }
 
@@ -422,6 +427,7 @@ impl Default for ThreadsTable {
             idle: Idle::default(),
             warm_every: Duration(WARM_EVERY_NS),
             lock_memory: LockMemory::default(),
+            real_time: RealTime::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::runtime::{Idle, Topology};
+use crate::runtime::{Idle, RealTime, Topology};
 use crate::types::{Money, Rate, Step};
 
 /// An amount of money, written as a string or a whole number: never as a binary fraction.
@@ -259,6 +259,18 @@ impl<'de> Deserialize<'de> for Topology {
 }
 
 impl Serialize for Topology {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RealTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for RealTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -1,11 +1,11 @@
 //! Memory and what the process may do: pages, locking, swap, real-time priority.
 
 use super::host::{Host, shortened};
+use super::real_time::CAP_SYS_NICE;
 use super::{Finding, Intent, KERNEL_DOC, MAGNITUDE, Rating};
 
 /// Numbers of capabilities in the kernel's `capability.h`.
 const CAP_IPC_LOCK: u32 = 14;
-const CAP_SYS_NICE: u32 = 23;
 
 pub(super) fn findings(host: &Host, intent: &Intent) -> Vec<Finding> {
     vec![huge_pages(host), reserved_pages(host), lock_limit(host, intent), swap(host), priority(host), throttle(host)]
@@ -82,18 +82,17 @@ fn priority(host: &Host) -> Finding {
         Ok(limit) => limit.unwrap_or(99),
         Err(why) => return Finding::unknown(NAME, why),
     };
-    // The engine takes none: on a core of its own there is nobody to be preferred to.
-    Finding::new(NAME, Rating::NotApplicable, format!("{allowed}; the engine takes no real-time priority"))
+    Finding::new(NAME, Rating::NotApplicable, format!("{allowed}; taken as threads.real-time says"))
 }
 
 fn throttle(host: &Host) -> Finding {
     const NAME: &str = "real-time throttling";
     match host.number("/proc/sys/kernel/sched_rt_runtime_us") {
-        Ok(-1) => Finding::new(NAME, Rating::NotApplicable, "off; the engine takes no real-time priority"),
+        Ok(-1) => Finding::new(NAME, Rating::NotApplicable, "off"),
         Ok(us) => Finding::new(
             NAME,
             Rating::NotApplicable,
-            format!("{us} µs of each period; the engine takes no real-time priority"),
+            format!("{us} µs of each period: hot threads that spin take no real-time priority"),
         )
         .costs(
             "a real-time thread that spins would stand still for the rest of each second, usually 50 ms",

@@ -16,6 +16,7 @@ mod measure;
 mod memory;
 mod network;
 mod power;
+mod real_time;
 mod time;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use fingerprint::{Fingerprint, fingerprint};
 pub use host::Host;
 pub use kernel_clock::KernelClock;
 pub use measure::{Gaps, Measured};
+pub use real_time::{AUTO_PRIORITY, priorities};
 
 /// How good a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

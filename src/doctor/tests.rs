@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::runtime::RealTime;
 
 /// A tree of files that is removed at the end.
 struct Tree(PathBuf);
@@ -377,4 +378,37 @@ fn this_host_can_be_examined() {
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(json["findings"].as_array().map(Vec::len), Some(found.findings.len()));
     assert!(Path::new("/proc/self/status").exists());
+}
+
+#[test]
+fn real_time_priority_is_taken_where_it_does_no_harm() {
+    let intent = Intent { cpus: vec![6, 7], threads: 2, spins: true, ..Intent::default() };
+    let priorities = |tree: &Tree, wanted: RealTime, intent: &Intent| priorities(&tree.host(None), wanted, intent);
+    let unthrottled = || Tree::new().with(&GOOD).with(&[("/proc/sys/kernel/sched_rt_runtime_us", "-1\n")]);
+
+    let host = unthrottled();
+    assert_eq!(priorities(&host, RealTime::Auto, &intent), Ok(vec![Some(AUTO_PRIORITY); 2]));
+    assert_eq!(priorities(&host, RealTime::No, &intent), Ok(vec![None; 2]));
+    assert_eq!(priorities(&host, RealTime::Priority(7), &intent), Ok(vec![Some(7); 2]));
+    let half = Intent { cpus: vec![5, 7], ..intent.clone() };
+    assert_eq!(priorities(&host, RealTime::Auto, &half), Ok(vec![None, Some(AUTO_PRIORITY)]), "5 is not isolated");
+
+    // Whatever speaks against it: by itself it is left, demanded it is an error that says why.
+    let throttled = Tree::new().with(&GOOD);
+    let limited = unthrottled().with(&[("/proc/self/limits", "Max realtime priority     5 5\n")]);
+    let small = unthrottled().with(&[("/sys/devices/system/cpu/online", "6-7\n")]);
+    let unpinned = Intent { cpus: vec![6], ..intent.clone() };
+    for (tree, intent, why) in [
+        (&throttled, &intent, "sched_rt_runtime_us"),
+        (&limited, &intent, "5 at the most"),
+        (&small, &intent, "host of 2 cores"),
+        (&host, &unpinned, "2 threads and 1 cores"),
+    ] {
+        assert_eq!(priorities(tree, RealTime::Auto, intent), Ok(vec![None; 2]), "{why}");
+        let error = priorities(tree, RealTime::Priority(60), intent).unwrap_err();
+        assert!(error.contains(why) && error.contains("threads.real-time"), "{error}");
+    }
+    // A thread that yields its core is not stopped for having it.
+    let yields = Intent { spins: false, ..intent };
+    assert_eq!(priorities(&throttled, RealTime::Auto, &yields), Ok(vec![Some(AUTO_PRIORITY); 2]));
 }

@@ -150,8 +150,11 @@ mod tests {
         CaptureFile { path: path.to_owned(), clock: ClockKind::Unix, feed }
     }
 
-    /// Every frame as time, feed and message, and what ended the tape.
-    fn read(mut tape: Tape) -> (Vec<(u64, usize, Vec<u8>)>, Option<LoadError>) {
+    /// Time, feed and message.
+    type Line = (u64, usize, Vec<u8>);
+
+    /// Every frame, and what ended the tape.
+    fn read(mut tape: Tape) -> (Vec<Line>, Option<LoadError>) {
         let mut frames = Vec::new();
         loop {
             match tape.next_frame() {

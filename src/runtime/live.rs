@@ -51,6 +51,8 @@ pub struct LiveOptions {
     pub cpus: Vec<usize>,
     /// What threads do without work.
     pub idle: Idle,
+    /// Real-time priority of each thread; `None` and threads beyond the list are left with the ordinary scheduler.
+    pub real_time: Vec<Option<u8>>,
     /// The journal.
     pub journal: Option<LiveJournal>,
     /// Who answers the engine's questions; none: the engine's configuration must ask none.
@@ -170,6 +172,7 @@ impl Live {
             topology,
             cpus,
             idle,
+            real_time,
             journal,
             reconcile,
             rest_orders,
@@ -277,13 +280,20 @@ impl Live {
                 }
             }
             let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-            let plan = ThreadPlan { name: names.join("+"), cpu: cpus.get(idx).copied(), idle, duties };
+            let plan = ThreadPlan {
+                name: names.join("+"),
+                cpu: cpus.get(idx).copied(),
+                real_time: real_time.get(idx).copied().flatten(),
+                idle,
+                duties,
+            };
             threads.push(start(plan, clock.clone(), stop.clone())?);
         }
         let recorder = match recorder {
             Some(duty) => {
                 let duties: Vec<Box<dyn Duty>> = vec![Box::new(duty)];
-                let plan = ThreadPlan { name: "recorder".to_owned(), cpu: None, idle: Idle::Backoff, duties };
+                let plan =
+                    ThreadPlan { name: "recorder".to_owned(), cpu: None, real_time: None, idle: Idle::Backoff, duties };
                 Some(start(plan, clock.clone(), recorder_stop.clone())?)
             }
             None => None,
@@ -291,7 +301,13 @@ impl Live {
         let reconciler = match reconciler {
             Some(duty) => {
                 let duties: Vec<Box<dyn Duty>> = vec![Box::new(duty)];
-                let plan = ThreadPlan { name: "reconcile".to_owned(), cpu: None, idle: Idle::Backoff, duties };
+                let plan = ThreadPlan {
+                    name: "reconcile".to_owned(),
+                    cpu: None,
+                    real_time: None,
+                    idle: Idle::Backoff,
+                    duties,
+                };
                 Some(start(plan, clock.clone(), stop.clone())?)
             }
             None => None,
@@ -299,7 +315,13 @@ impl Live {
         let rest_orders = match rest_orders {
             Some(duty) => {
                 let duties: Vec<Box<dyn Duty>> = vec![Box::new(duty)];
-                let plan = ThreadPlan { name: "rest-orders".to_owned(), cpu: None, idle: Idle::Backoff, duties };
+                let plan = ThreadPlan {
+                    name: "rest-orders".to_owned(),
+                    cpu: None,
+                    real_time: None,
+                    idle: Idle::Backoff,
+                    duties,
+                };
                 Some(start(plan, clock.clone(), stop.clone())?)
             }
             None => None,

@@ -170,7 +170,7 @@ pub fn replay<S: Strategy + Send + 'static>(
             if kinds.contains(&part.0) { duties.push(part.1) } else { parts.push(part) }
         }
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-        let plan = ThreadPlan { name: names.join("+"), cpu: cpus.get(idx).copied(), idle, duties };
+        let plan = ThreadPlan { name: names.join("+"), cpu: cpus.get(idx).copied(), real_time: None, idle, duties };
         threads.push(start(plan, clock.clone(), stop.clone())?);
     }
     let (mut feed, mut core, mut sim) = (None, None, None);

@@ -1,6 +1,6 @@
 //! Runs duties on pinned threads.
 
-use std::io;
+use std::io::{self, Write};
 use std::str::FromStr;
 use std::thread::JoinHandle;
 
@@ -8,6 +8,13 @@ use super::alloc;
 use super::clock::Clock;
 use super::duty::{Duty, DutyReport};
 use crate::ring::Flag;
+
+/// Says something to whoever reads; nobody may.
+macro_rules! warn {
+    ($($arg:tt)*) => {{
+        let _ = writeln!(io::stderr(), "warning: {}", format_args!($($arg)*));
+    }};
+}
 
 /// What a thread does when none of its duties had work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,6 +63,8 @@ pub struct ThreadPlan {
     pub name: String,
     /// Core to pin it to; `None` leaves it to the scheduler.
     pub cpu: Option<usize>,
+    /// Real-time priority that it takes; `None` leaves it with the ordinary scheduler.
+    pub real_time: Option<u8>,
     /// What it does without work.
     pub idle: Idle,
     /// Its duties, polled in this order.
@@ -121,12 +130,17 @@ impl RunningThread {
 /// # Errors
 /// If the system refuses another thread.
 pub fn start(plan: ThreadPlan, clock: Clock, stop: Flag) -> io::Result<RunningThread> {
-    let ThreadPlan { name, cpu, idle, duties } = plan;
+    let ThreadPlan { name, cpu, real_time, idle, duties } = plan;
     let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
         if let Some(id) = cpu
             && !core_affinity::set_for_current(core_affinity::CoreId { id })
         {
-            eprintln!("warning: could not pin a thread to cpu {id}; it runs where the system puts it");
+            warn!("could not pin a thread to cpu {id}; it runs where the system puts it");
+        }
+        if let Some(priority) = real_time
+            && let Err(error) = super::take_real_time(priority)
+        {
+            warn!("a thread could not take real-time priority {priority}: {error}");
         }
         let slot = |duty: Box<dyn Duty>| Slot { is_hot: duty.is_hot(), duty, work: 0, allocations: 0 };
         let mut slots: Vec<Slot> = duties.into_iter().map(slot).collect();
@@ -200,7 +214,7 @@ mod tests {
     fn a_thread_ends_when_its_duties_have() {
         for idle in [Idle::Spin, Idle::SpinYield, Idle::Backoff] {
             let duties: Vec<Box<dyn Duty>> = vec![Box::new(Countdown(10)), Box::new(Countdown(3))];
-            let plan = ThreadPlan { name: "test".into(), cpu: None, idle, duties };
+            let plan = ThreadPlan { name: "test".into(), cpu: None, real_time: None, idle, duties };
             let thread = start(plan, Clock::new(), Flag::new()).unwrap();
             assert_eq!(thread.join().unwrap().reports.len(), 2);
         }
@@ -230,7 +244,13 @@ mod tests {
         }
         let (stop, taken) = (Flag::new(), Flag::new());
         let late = Late { polls: 0, stop: stop.clone(), taken: taken.clone() };
-        let plan = ThreadPlan { name: "test".into(), cpu: None, idle: Idle::Backoff, duties: vec![Box::new(late)] };
+        let plan = ThreadPlan {
+            name: "test".into(),
+            cpu: None,
+            real_time: None,
+            idle: Idle::Backoff,
+            duties: vec![Box::new(late)],
+        };
         start(plan, Clock::new(), stop).unwrap().join().unwrap();
         assert!(taken.is_set());
     }
@@ -247,7 +267,13 @@ mod tests {
             }
         }
         let stop = Flag::new();
-        let plan = ThreadPlan { name: "test".into(), cpu: None, idle: Idle::Backoff, duties: vec![Box::new(Forever)] };
+        let plan = ThreadPlan {
+            name: "test".into(),
+            cpu: None,
+            real_time: None,
+            idle: Idle::Backoff,
+            duties: vec![Box::new(Forever)],
+        };
         let thread = start(plan, Clock::new(), stop.clone()).unwrap();
         stop.set();
         thread.join().unwrap();
