@@ -85,6 +85,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,
         latency: config.sim_latency(),
+        queue: config.simex.queue_model,
         balance: config.simex.balance.0,
         leverage_e2: config.risk.leverage_e2,
         command_log,

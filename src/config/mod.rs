@@ -26,6 +26,7 @@ use crate::runtime::{
     Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, RealTime, SimLatency, Topology, WARM_EVERY_NS,
 };
 use crate::signal::SignalConfig;
+use crate::sim::QueuePosition;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
 
@@ -478,6 +479,9 @@ table! {
         maker_fee_bps: Bps,
         /// Fee of a crossing fill.
         taker_fee_bps: Bps,
+        /// How cancelled quantity is shared out between what stands ahead of an order and what stands behind it, in replays:
+        /// conservative, power:N, power-of-sum:N, power-of-share:N (N from 0.5 to 10 in halves).
+        queue_model: QueuePosition,
         /// Way of a request to the venue, in replays.
         entry_latency: Duration,
         /// Way of news from the venue, in replays.
@@ -498,6 +502,7 @@ impl Default for SimexTable {
             // What Bybit's highest tier pays; see [`SimexTable`] for other tiers.
             maker_fee_bps: Bps(Rate::ZERO),
             taker_fee_bps: Bps(Rate::new(30_000)),
+            queue_model: QueuePosition::default(),
             entry_latency: Duration(d.entry_ns),
             ack_latency: Duration(d.ack_ns),
         }

@@ -7,6 +7,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::runtime::{Idle, RealTime, Topology};
+use crate::sim::QueuePosition;
 use crate::types::{Money, Rate, Step};
 
 /// An amount of money, written as a string or a whole number: never as a binary fraction.
@@ -271,6 +272,18 @@ impl<'de> Deserialize<'de> for RealTime {
 }
 
 impl Serialize for RealTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for QueuePosition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for QueuePosition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

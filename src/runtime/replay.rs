@@ -14,7 +14,7 @@ use super::{COMMAND_RING_SLOTS, CoreReport, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
 use crate::journal::{LoadError, Tape};
 use crate::ring::{Flag, spsc};
-use crate::sim::{Market, QueueModel, Venue, VenueLimits};
+use crate::sim::{Market, QueueModel, QueuePosition, Venue, VenueLimits};
 use crate::strategy::Strategy;
 use crate::types::{InstrumentTable, Money, VenueId};
 use crate::venue::{FeedConfig, MarketFeed};
@@ -35,6 +35,8 @@ pub struct ReplayOptions {
     pub idle: Idle,
     /// How long messages travel.
     pub latency: SimLatency,
+    /// How cancellations are shared out between what is ahead of our orders and what is behind.
+    pub queue: QueuePosition,
     /// Balance of the simulated account.
     pub balance: Money,
     /// Leverage of the simulated account, in hundredths.
@@ -58,6 +60,7 @@ impl ReplayOptions {
             cpus: Vec::new(),
             idle: Idle::default(),
             latency: SimLatency::default(),
+            queue: QueuePosition::default(),
             balance: Money::new(10_000 * Money::ONE.get()),
             leverage_e2: 500,
             command_log: None,
@@ -122,6 +125,7 @@ pub fn replay<S: Strategy + Send + 'static>(
         cpus,
         idle,
         latency,
+        queue,
         balance,
         leverage_e2,
         command_log,
@@ -136,7 +140,7 @@ pub fn replay<S: Strategy + Send + 'static>(
     let (to_core, from_sim) = spsc(MARKET_RING_SLOTS);
     let (to_venue, from_core) = spsc(COMMAND_RING_SLOTS);
 
-    let listings = table.iter().map(|(_, spec)| (*spec, Market::Queue(QueueModel::new()))).collect();
+    let listings = table.iter().map(|(_, spec)| (*spec, Market::Queue(QueueModel::with_position(queue)))).collect();
     let mut exchange = Venue::new(listings, VenueLimits::default());
     let account = exchange.open_account(balance, leverage_e2);
 

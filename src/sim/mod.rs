@@ -17,6 +17,7 @@ mod market;
 mod matching;
 mod order;
 mod population;
+mod position;
 mod queue;
 mod record;
 mod rng;
@@ -29,6 +30,7 @@ pub use market::Market;
 pub use matching::Matching;
 pub use order::{CancelReason, Fill, Incoming, LinkId, OrderNo, OwnerId, RejectReason, Report, SelfTrade};
 pub use population::{CrowdMarket, Population};
+pub use position::{Exponent, QueuePosition};
 pub use queue::QueueModel;
 pub use record::{
     AccountId, AmendRequest, Execution, ExecutionKind, OrderKind, OrderRecord, PlaceRequest, Refusal, VenueEvent,

@@ -6,13 +6,15 @@
 //! - a trade through its price (strictly beyond it), up to the traded quantity;
 //! - an opposite quote strictly beyond its price, up to the displayed quantity.
 //!
-//! It is never filled because a price touched it: an opposite quote at its very price fills nothing until it trades. Where the
-//! truth cannot be known the model assumes the worse: quantity that leaves a level leaves from behind us, unless less is displayed
-//! than was ahead. Orders of several owners do not see each other.
+//! It is never filled because a price touched it: an opposite quote at its very price fills nothing until it trades. What a level loses
+//! without a trade is shared out by a [`QueuePosition`]; by default the worse is assumed, that it stood behind us, unless less is
+//! displayed than was ahead. A trade may be told before the level's change that it caused or after it, and counts once either
+//! way. Orders of several owners do not see each other.
 
 use super::order::{CancelReason, Fill, Incoming, OrderNo, OwnerId, RejectReason, Report, SelfTrade, crosses, rank};
+use super::position::{QueuePosition, whole_lots};
 use crate::book::L2Book;
-use crate::types::{Book, BookKind, Level, Lots, Side, Ticks, TimeInForce, Top, TopCheck, Trade};
+use crate::types::{Book, BookKind, Level, Lots, Nanos, Side, Ticks, TimeInForce, Top, TopCheck, Trade};
 
 /// Prices in the dense window of a side of the view, and levels outside of it: as the engine's own books.
 const WINDOW_TICKS: usize = 16_384;
@@ -20,6 +22,7 @@ const FAR_LEVELS_MAX: usize = 16_384;
 
 /// The market of one instrument as a capture shows it, and our orders in it.
 pub struct QueueModel {
+    position: QueuePosition,
     /// What the capture shows.
     view: L2Book,
     /// What our orders took of levels since the feed last spoke of them: the capture still shows it, but it is gone.
@@ -34,6 +37,7 @@ pub struct QueueModel {
 impl Default for QueueModel {
     fn default() -> Self {
         Self {
+            position: QueuePosition::default(),
             view: L2Book::new(WINDOW_TICKS, FAR_LEVELS_MAX),
             taken: Default::default(),
             ours: Default::default(),
@@ -47,17 +51,26 @@ impl Default for QueueModel {
 struct Resting {
     order: Incoming,
     leaves: Lots,
-    /// Displayed quantity that must trade before us.
-    ahead: Lots,
-    /// How much the newest update of our level lowered `ahead`. The trades behind that update may be told after it, and must not lower
-    /// `ahead` a second time.
+    /// Displayed quantity that must trade before us, in lots and, by a probabilistic model, parts of them.
+    front: f64,
+    /// How much the newest update of our level lowered `front`. The trades behind that update may be told after it, and must not lower
+    /// `front` a second time.
     explained: Lots,
+    /// The venue's moment of that update: a trade after it is no part of it.
+    told_at: Nanos,
+    /// What traded at our price since the level was last told: its next change holds that, and no cancellation.
+    traded: Lots,
 }
 
 impl QueueModel {
-    /// Makes an empty market.
+    /// Makes an empty market in which the worse is assumed.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes an empty market whose cancellations are shared out by `position`.
+    pub fn with_position(position: QueuePosition) -> Self {
+        Self { position, ..Self::default() }
     }
 
     /// Takes an order: fills what is displayed within its limit, level by level, then rests or ends the rest.
@@ -111,10 +124,13 @@ impl QueueModel {
         if matches!(order.tif, TimeInForce::ImmediateOrCancel | TimeInForce::FillOrKill) {
             return out.push(cancel(leaves, CancelReason::NoLiquidity));
         }
-        let ahead = self.shown_qty(side, order.px);
+        let front = self.shown_qty(side, order.px).get() as f64;
         let orders = &mut self.ours[side as usize];
         let at = orders.partition_point(|other| rank(side, other.order.px) >= rank(side, order.px));
-        orders.insert(at, Resting { order: *order, leaves, ahead, explained: Lots::ZERO });
+        orders.insert(
+            at,
+            Resting { order: *order, leaves, front, explained: Lots::ZERO, told_at: Nanos::ZERO, traded: Lots::ZERO },
+        );
     }
 
     /// Changes a resting order, as [`Matching::amend`](super::Matching::amend) does: less at the same price keeps its place.
@@ -160,16 +176,18 @@ impl QueueModel {
                 continue;
             }
             for &level in levels {
-                self.set_level(side, level);
+                self.set_level(side, level, book.meta.venue_ts);
             }
         }
         if book.kind == BookKind::Snapshot {
-            // A level that the snapshot does not name is empty, which no `set_level` has told our orders.
+            // A level that the snapshot does not name is empty, which no `set_level` has told our orders. What was cancelled
+            // since the last message cannot be told from what joined.
+            let at_venue = book.meta.venue_ts;
             for side in [Side::Bid, Side::Ask] {
                 for at in 0..self.ours[side as usize].len() {
                     let px = self.ours[side as usize][at].order.px;
                     let qty = self.shown_qty(side, px);
-                    self.ours[side as usize][at].cap_ahead(qty);
+                    self.ours[side as usize][at].on_level(QueuePosition::Conservative, qty, qty, at_venue);
                 }
             }
         }
@@ -187,9 +205,9 @@ impl QueueModel {
                 && rank(side, shown.px) > rank(side, best.px)
             {
                 let gone = Level { px: shown.px, qty: Lots::ZERO };
-                self.set_level(side, gone);
+                self.set_level(side, gone, top.meta.venue_ts);
             }
-            self.set_level(side, best);
+            self.set_level(side, best, top.meta.venue_ts);
         }
         self.fill_crossed(out);
     }
@@ -205,11 +223,15 @@ impl QueueModel {
             }
             let mut reach = volume;
             if order.px == trade.px {
+                if trade.meta.venue_ts > resting.told_at {
+                    resting.explained = Lots::ZERO;
+                }
                 let known = reach.min(resting.explained);
                 resting.explained = resting.explained.saturating_sub(known);
                 reach = reach.saturating_sub(known);
-                let consumed = reach.min(resting.ahead);
-                resting.ahead = resting.ahead.saturating_sub(consumed);
+                resting.traded = resting.traded.saturating_add(reach);
+                let consumed = reach.min(resting.ahead());
+                resting.front = (resting.front - reach.get() as f64).max(0.0);
                 reach = reach.saturating_sub(consumed);
             }
             let qty = reach.min(resting.leaves);
@@ -246,7 +268,7 @@ impl QueueModel {
 
     /// Returns the displayed quantity that still has to trade before a resting order.
     pub fn ahead(&self, no: OrderNo) -> Option<Lots> {
-        self.find(no).map(|(side, at)| self.ours[side as usize][at].ahead)
+        self.find(no).map(|(side, at)| self.ours[side as usize][at].ahead())
     }
 
     /// Returns the cross sequence of the newest book event.
@@ -259,14 +281,15 @@ impl QueueModel {
         self.version
     }
 
-    fn set_level(&mut self, side: Side, level: Level) {
-        self.view.set_level(side, level);
+    fn set_level(&mut self, side: Side, level: Level, at_venue: Nanos) {
         self.taken[side as usize].retain(|taken| taken.px != level.px);
-        for resting in &mut self.ours[side as usize] {
-            if resting.order.px == level.px {
-                resting.cap_ahead(level.qty);
+        if self.ours[side as usize].iter().any(|resting| resting.order.px == level.px) {
+            let before = self.shown_qty(side, level.px);
+            for resting in self.ours[side as usize].iter_mut().filter(|resting| resting.order.px == level.px) {
+                resting.on_level(self.position, before, level.qty, at_venue);
             }
         }
+        self.view.set_level(side, level);
         self.version += 1;
     }
 
@@ -359,10 +382,18 @@ fn take(taken: &mut Vec<Level>, px: Ticks, qty: Lots) {
 }
 
 impl Resting {
-    fn cap_ahead(&mut self, shown: Lots) {
-        let capped = self.ahead.min(shown.max(Lots::ZERO));
-        self.explained = self.ahead.saturating_sub(capped);
-        self.ahead = capped;
+    /// Whole lots that must trade before us.
+    fn ahead(&self) -> Lots {
+        whole_lots(self.front)
+    }
+
+    /// Our level goes from `before` to `after`; what traded since it was last told is no cancellation.
+    fn on_level(&mut self, position: QueuePosition, before: Lots, after: Lots, at_venue: Nanos) {
+        let ahead = self.ahead();
+        let before = before.saturating_sub(self.traded).max(after.min(before));
+        self.front = position.after_change(self.front, before.get() as f64, after.get().max(0) as f64);
+        self.explained = ahead.saturating_sub(self.ahead());
+        (self.traded, self.told_at) = (Lots::ZERO, at_venue);
     }
 
     fn fill(&mut self, qty: Lots) -> Report {
@@ -547,7 +578,71 @@ mod tests {
         assert_eq!(model.best(Side::Bid), Some(level(98, 1)));
     }
 
+    #[test]
+    fn a_cancellation_moves_a_probable_place_and_a_trade_counts_once_whenever_it_is_told() {
+        let placed = || {
+            let mut model = QueueModel::with_position("power:1".parse().unwrap());
+            book(BookKind::Snapshot, &[(100, 30)], &[(102, 5)], &mut model);
+            place(&mut model, 1, Side::Bid, 100, 4, GTC);
+            // Ten join behind us.
+            delta(&mut model, &[(100, 40)], &[]);
+            model
+        };
+        let ahead = |model: &QueueModel| model.ahead(OrderNo(1)).unwrap().get();
+        let mut cancelled = placed();
+        delta(&mut cancelled, &[(100, 32)], &[]);
+        assert_eq!(ahead(&cancelled), 24, "three of four stood ahead");
+        // The same decrease by a trade: all of it was ahead, whether the trade is told first or last.
+        let mut first = placed();
+        trade(&mut first, Side::Ask, 100, 8);
+        delta(&mut first, &[(100, 32)], &[]);
+        let mut last = placed();
+        delta(&mut last, &[(100, 32)], &[]);
+        trade(&mut last, Side::Ask, 100, 8);
+        assert_eq!((ahead(&first), ahead(&last)), (22, 22));
+        // A trade that is later by the venue's clock is none of the level's last change.
+        let later = Meta { venue_ts: Nanos::new(5), ..Meta::default() };
+        let trade_later = Trade { meta: later, taker: Side::Ask, px: Ticks::new(100), qty: Lots::new(8) };
+        cancelled.on_trade(&trade_later, &mut Vec::new());
+        assert_eq!(ahead(&cancelled), 24 - 8);
+        // Both: eight traded and eight were cancelled, six of those ahead of us by the places before.
+        let mut both = placed();
+        trade(&mut both, Side::Ask, 100, 8);
+        delta(&mut both, &[(100, 24)], &[]);
+        assert_eq!(ahead(&both), 22 - 6);
+        assert_eq!(
+            fills(&trade(&mut both, Side::Ask, 100, 6 + 16 + 3)),
+            [(1, 100, 3, true)],
+            "six may be what the level told"
+        );
+    }
+
     proptest! {
+        /// On the same tape the conservative place is the last one: whatever it has filled, the others have filled.
+        #[test]
+        fn nobody_is_filled_later_than_the_conservative_one(
+            halves in 1u8..=20,
+            kind in 0usize..3,
+            steps in proptest::collection::vec((any::<bool>(), 0i64..60), 1..80),
+        ) {
+            let n = crate::sim::position::Exponent::halves(halves).unwrap();
+            let position = [QueuePosition::Power(n), QueuePosition::PowerOfSum(n), QueuePosition::PowerOfShare(n)][kind];
+            let mut models = [QueueModel::new(), QueueModel::with_position(position)];
+            for model in &mut models {
+                book(BookKind::Snapshot, &[(100, 30)], &[(102, 5)], model);
+                place(model, 1, Side::Bid, 100, 10, TimeInForce::PostOnly);
+            }
+            for (is_trade, amount) in steps {
+                for model in &mut models {
+                    if is_trade { trade(model, Side::Ask, 100, amount); } else { delta(model, &[(100, amount)], &[]); }
+                }
+                let [slow, quick] = [0, 1].map(|at: usize| models[at].leaves(OrderNo(1)).map_or(0, Lots::get));
+                prop_assert!(quick <= slow, "{quick} left of the probable one, {slow} of the conservative one");
+                let [slow, quick] = [0, 1].map(|at: usize| models[at].ahead(OrderNo(1)).map_or(0, Lots::get));
+                prop_assert!(quick <= slow, "{quick} {slow} ahead");
+            }
+        }
+
         /// What can never be: a fill without a trade at or through our price and without an opposite quote beyond it.
         #[test]
         fn resting_fills_are_bounded_by_what_traded_or_crossed(
