@@ -182,6 +182,43 @@ fn every_topology_decides_the_same_on_a_generated_capture() {
     }
 }
 
+/// Models that draw, that queue and that delay the feed decide the same on every topology, and otherwise than each other.
+#[test]
+fn latency_and_queue_models_decide_the_same_on_every_topology() {
+    let dir = Scratch::new("models");
+    let made = SyntheticConfig { depth_events: 4_000, ..SyntheticConfig::new(tercel::types::VenueId::BYBIT, 31) };
+    let capture = generated(&dir, &made, true);
+    let recorded = dir.file("ns.txt");
+    std::fs::write(&recorded, "200000\n3000000\n900000\n15000000\n").unwrap();
+    let recorded = recorded.display();
+    let mut decided = Vec::new();
+    for (idx, lines) in [
+        "".to_owned(),
+        "feed-latency = \"3ms\"".to_owned(),
+        format!("feed-latency = \"recorded:{recorded}\"\nentry-latency = \"recorded:{recorded}\"\nack-latency = \"recorded:{recorded}\""),
+        format!("feed-latency = \"load:100us+2ms\"\nentry-latency = \"sequence:{recorded}\"\nack-latency = \"load:1ms+1ms\""),
+        "queue-model = \"power:2\"".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let config = dir.file(&format!("{idx}.toml"));
+        std::fs::write(&config, format!("[simex]\n{lines}\n")).unwrap();
+        let config = config.to_str().unwrap();
+        let count = assert_same_commands(&dir, &capture, &["--config", config]);
+        assert!(count >= 50, "{lines}: {count} commands");
+        decided.push(std::fs::read(dir.file("commands.bin")).unwrap());
+    }
+    for (idx, one) in decided.iter().enumerate() {
+        assert!(decided[idx + 1..].iter().all(|other| other != one), "model {idx} changes nothing");
+    }
+    let bad = dir.file("bad.toml");
+    std::fs::write(&bad, "[simex]\nfeed-latency = \"soon\"\n").unwrap();
+    let output = tercel(["replay", "--config"]).arg(&bad).arg(&capture).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && text.contains("`soon`") && text.contains("line 2"), "{text}");
+}
+
 #[test]
 fn every_topology_decides_the_same_on_a_real_capture() {
     let capture = captures().join("binance-usdm/20240808-btcusdt.jsonl.gz");

@@ -55,6 +55,7 @@ mod run_id;
 mod scan;
 mod scan_report;
 mod signals;
+mod sim_latency;
 mod simex;
 mod status;
 mod summary;

@@ -84,7 +84,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         topology: config.threads.topology.clone(),
         cpus: config.threads.cpus.clone(),
         idle: config.threads.idle,
-        latency: config.sim_latency(),
+        latency: super::sim_latency::sim_latency(&config)?,
         queue: config.simex.queue_model,
         balance: config.simex.balance.0,
         leverage_e2: config.risk.leverage_e2,

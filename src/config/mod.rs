@@ -16,15 +16,13 @@ use serde::{Deserialize, Serialize};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use value::Ratio;
 use value::StepText;
-pub use value::{Bps, Duration, MoneyText, Size, parse_duration};
+pub use value::{Bps, Duration, LatencyText, MoneyText, Size, parse_duration};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::journal::Retention;
 use crate::order::LifeRules;
 use crate::risk::{RateLimits, RiskLimits};
-use crate::runtime::{
-    Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, RealTime, SimLatency, Topology, WARM_EVERY_NS,
-};
+use crate::runtime::{Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, RealTime, Topology, WARM_EVERY_NS};
 use crate::signal::SignalConfig;
 use crate::sim::QueuePosition;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
@@ -482,16 +480,18 @@ table! {
         /// How cancelled quantity is shared out between what stands ahead of an order and what stands behind it, in replays:
         /// conservative, power:N, power-of-sum:N, power-of-share:N (N from 0.5 to 10 in halves).
         queue_model: QueuePosition,
-        /// Way of a request to the venue, in replays.
-        entry_latency: Duration,
-        /// Way of news from the venue, in replays.
-        ack_latency: Duration,
+        /// Way of market data to the engine, in replays: a time like 2ms; `recorded:FILE` draws from recorded nanoseconds (one a
+        /// line, or a journal's orders), `sequence:FILE` takes them in turn; `load:BASE+SERVICE` queues a burst.
+        feed_latency: LatencyText,
+        /// Way of a request to the venue, in replays; likewise.
+        entry_latency: LatencyText,
+        /// Way of news from the venue, in replays; likewise.
+        ack_latency: LatencyText,
     }
 }
 
 impl Default for SimexTable {
     fn default() -> Self {
-        let d = SimLatency::default();
         Self {
             seed: 7,
             instruments: 2,
@@ -503,8 +503,9 @@ impl Default for SimexTable {
             maker_fee_bps: Bps(Rate::ZERO),
             taker_fee_bps: Bps(Rate::new(30_000)),
             queue_model: QueuePosition::default(),
-            entry_latency: Duration(d.entry_ns),
-            ack_latency: Duration(d.ack_ns),
+            feed_latency: LatencyText::Constant(Duration(0)),
+            entry_latency: LatencyText::Constant(Duration(1_000_000)),
+            ack_latency: LatencyText::Constant(Duration(1_000_000)),
         }
     }
 }
@@ -889,11 +890,6 @@ impl Config {
                 BuiltIn::ImbalanceTaker(ImbalanceTaker::new(config, instruments))
             }
         }
-    }
-
-    /// Latencies of a replay's simulated venue.
-    pub fn sim_latency(&self) -> SimLatency {
-        SimLatency { entry_ns: self.simex.entry_latency.0, ack_ns: self.simex.ack_latency.0 }
     }
 }
 

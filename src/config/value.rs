@@ -1,6 +1,7 @@
 //! Values that are checked where they are read, so that the error carries the line.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::de::{Error, Visitor};
@@ -56,15 +57,55 @@ impl fmt::Display for Size {
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+/// How long a message of a simulation is under way, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LatencyText {
+    /// `2ms`: always.
+    Constant(Duration),
+    /// `recorded:FILE`: drawn from what the file holds.
+    Recorded(PathBuf),
+    /// `sequence:FILE`: what the file holds, in turn.
+    Sequence(PathBuf),
+    /// `load:1ms+20us`: a base, and a server that takes so long for each message.
+    Load {
+        /// The base.
+        base: Duration,
+        /// For each message.
+        service: Duration,
+    },
+}
+
+impl FromStr for LatencyText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || {
+            format!(
+                "found `{text}`, allowed are a time like 2ms, recorded:FILE, sequence:FILE, and load:BASE+SERVICE like load:1ms+20us"
+            )
+        };
+        match text.split_once(':') {
+            None => parse_duration(text).map(Self::Constant).map_err(|_| bad()),
+            Some(("recorded", file)) if !file.is_empty() => Ok(Self::Recorded(file.into())),
+            Some(("sequence", file)) if !file.is_empty() => Ok(Self::Sequence(file.into())),
+            Some(("load", spans)) => {
+                let (base, service) = spans.split_once('+').ok_or_else(bad)?;
+                let span = |text| parse_duration(text).map_err(|_| bad());
+                Ok(Self::Load { base: span(base)?, service: span(service)? })
+            }
+            Some(_) => Err(bad()),
+        }
     }
 }
 
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl fmt::Display for LatencyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(span) => span.fmt(f),
+            Self::Recorded(file) => write!(f, "recorded:{}", file.display()),
+            Self::Sequence(file) => write!(f, "sequence:{}", file.display()),
+            Self::Load { base, service } => write!(f, "load:{base}+{service}"),
+        }
     }
 }
 
@@ -253,41 +294,24 @@ impl Serialize for Ratio {
     }
 }
 
-impl<'de> Deserialize<'de> for Topology {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
-    }
+/// Values that are written as they are displayed.
+macro_rules! written_as_text {
+    ($($value:ty),+) => {$(
+        impl<'de> Deserialize<'de> for $value {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(Error::custom)
+            }
+        }
+
+        impl Serialize for $value {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )+};
 }
 
-impl Serialize for Topology {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for RealTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
-    }
-}
-
-impl Serialize for RealTime {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for QueuePosition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
-    }
-}
-
-impl Serialize for QueuePosition {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+written_as_text!(LatencyText, QueuePosition, RealTime, Size, Topology);
 
 impl<'de> Deserialize<'de> for Idle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

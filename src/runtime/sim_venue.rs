@@ -11,7 +11,8 @@
 //! from which a command could still arrive by `t`, that is every event not later than `t` less the way to the venue.
 //! The core frees its ring's slots after it has passed its commands on, so the ring itself tells how far it is.
 //!
-//! Ties: what is under way between us and the venue comes before the market's next message.
+//! Ties: what is under way between us and the venue comes before the market's next message. Market data may have a way of its own
+//! to the core; the venue then sees its market move before the core does.
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -21,7 +22,7 @@ use std::io::Write;
 use super::core::TIMER_NS;
 use super::duty::{Duty, DutyReport};
 use crate::ring::{Consumer, Flag, Producer};
-use crate::sim::{AccountId, FundingClock, Refusal, Venue, VenueEvent};
+use crate::sim::{AccountId, FundingClock, Latency, Refusal, Venue, VenueEvent, Way};
 use crate::types::{
     Ack, Balance, Command, CommandKind, Control, Event, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money, Nanos,
     Op, Position, Record, RecordSink, Reject, RejectKind,
@@ -33,19 +34,25 @@ const STEPS_PER_POLL: usize = 256;
 /// Virtual time after the end of the feed within which open orders must be gone.
 const STOP_WITHIN_NS: u64 = 60_000_000_000;
 
-/// How long messages travel, in nanoseconds of virtual time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long messages travel.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimLatency {
-    /// From the decision to the venue; at least one.
-    pub entry_ns: u64,
-    /// From the venue to the engine.
-    pub ack_ns: u64,
+    /// Market data, from the venue to the engine. The receive times of a capture then count as the venue's own: what was received
+    /// at *t* happened at *t* there, and is known to the engine later.
+    pub feed: Latency,
+    /// Orders, from the decision to the venue; at least a nanosecond.
+    pub entry: Latency,
+    /// Answers and order news, from the venue to the engine.
+    pub ack: Latency,
+    /// Starts the draws of models that draw.
+    pub seed: u64,
 }
 
 impl Default for SimLatency {
-    /// A colocated guess: one millisecond each way.
+    /// A colocated guess: one millisecond each way for orders, and market data at its receive times.
     fn default() -> Self {
-        Self { entry_ns: 1_000_000, ack_ns: 1_000_000 }
+        let way = Latency::Constant(1_000_000);
+        Self { feed: Latency::Constant(0), entry: way.clone(), ack: way, seed: 7 }
     }
 }
 
@@ -127,7 +134,12 @@ pub struct SimVenueDuty {
     venue: Venue,
     account: AccountId,
     funding: FundingClock,
-    latency: SimLatency,
+    feed_way: Way,
+    entry_way: Way,
+    ack_way: Way,
+    /// Market events that the venue has seen and the core has not: their moments there and their records.
+    delayed: VecDeque<(Nanos, usize)>,
+    delayed_records: VecDeque<Record>,
     pending: BinaryHeap<Reverse<Pending>>,
     next_number: u64,
     /// Ring position behind each event given to the core and not yet consumed, and its time.
@@ -168,7 +180,7 @@ impl SimVenueDuty {
         observer: Option<Box<dyn Observer>>,
         has_ended: Flag,
     ) -> Self {
-        let latency = SimLatency { entry_ns: latency.entry_ns.max(1), ..latency };
+        let SimLatency { feed, entry, ack, seed } = latency;
         Self {
             market,
             to_core,
@@ -176,7 +188,11 @@ impl SimVenueDuty {
             funding: FundingClock::new(venue.instruments_len()),
             venue,
             account,
-            latency,
+            feed_way: Way::new(feed, seed, 0),
+            entry_way: Way::new(entry, seed.wrapping_add(1), 1),
+            ack_way: Way::new(ack, seed.wrapping_add(2), 0),
+            delayed: VecDeque::new(),
+            delayed_records: VecDeque::new(),
             pending: BinaryHeap::with_capacity(1024),
             next_number: 0,
             given: VecDeque::with_capacity(1024),
@@ -213,7 +229,8 @@ impl SimVenueDuty {
                 self.log = None;
                 self.log_error = Some(error);
             }
-            self.schedule(command.at.saturating_add(self.latency.entry_ns), Due::Arrives(command));
+            let at = self.entry_way.arrival(command.at);
+            self.schedule(at, Due::Arrives(command));
         }
         while self.given.front().is_some_and(|&(position, _)| position <= consumed) {
             self.given.pop_front();
@@ -222,7 +239,7 @@ impl SimVenueDuty {
 
     /// Whether no command can arrive by `t` that is not known yet.
     fn is_settled_until(&self, t: Nanos) -> bool {
-        self.given.front().is_none_or(|&(_, at)| at.saturating_add(self.latency.entry_ns) > t)
+        self.given.front().is_none_or(|&(_, at)| at.saturating_add(self.entry_way.min_ns()) > t)
     }
 
     fn give(&mut self, event: &Event<'_>) -> bool {
@@ -241,13 +258,13 @@ impl SimVenueDuty {
         let market = self.market.peek();
         let market_at = market.map(|record| Nanos::new(record.words[1]));
         let pending_at = self.pending.peek().map(|Reverse(next)| next.at);
-        let next_at = match (market_at, pending_at) {
-            (Some(m), Some(p)) => m.min(p),
-            (Some(m), None) => m,
+        let delayed_at = self.delayed.front().map(|&(at, _)| at);
+        if market_at.is_none() && !self.feed_ended {
             // The feed may still bring something earlier.
-            (None, _) if !self.feed_ended => return Step::Wait,
-            (None, Some(p)) => p,
-            (None, None) => return self.wind_down(),
+            return Step::Wait;
+        }
+        let Some(next_at) = [pending_at, delayed_at, market_at].into_iter().flatten().min() else {
+            return self.wind_down();
         };
         if !self.has_started {
             return self.start(next_at);
@@ -262,8 +279,10 @@ impl SimVenueDuty {
             let at = Nanos::new(grid * TIMER_NS).max(self.now);
             return self.tell(Event::Timer(Meta::default()), at, |duty| duty.timer_grid = grid);
         }
-        if pending_at.is_some_and(|p| market_at.is_none_or(|m| p <= m)) {
+        if pending_at == Some(next_at) {
             self.step_pending(t)
+        } else if delayed_at == Some(next_at) {
+            self.step_delayed(t)
         } else if let Some(first) = market {
             self.step_market(&first, t)
         } else {
@@ -315,6 +334,7 @@ impl SimVenueDuty {
         Step::Made
     }
 
+    /// The market moves at the venue; the core is told at once, or after the feed's way.
     fn step_market(&mut self, first: &Record, t: Nanos) -> Step {
         let count = first.event_records();
         let mut header = *first;
@@ -322,17 +342,24 @@ impl SimVenueDuty {
         header.words[1] = t.get();
         let market = &self.market;
         let record_at = |idx: usize| if idx == 0 { header } else { market.peek_at(idx).unwrap_or_default() };
-        if !self.to_core.publish(count, record_at) {
-            return Step::Wait;
+        let is_instant = self.feed_way.is_instant();
+        if is_instant {
+            if !self.to_core.publish(count, record_at) {
+                return Step::Wait;
+            }
+            self.given.push_back((self.to_core.published(), t));
+        } else {
+            let at = self.feed_way.arrival(t);
+            self.delayed.push_back((at, count));
+            self.delayed_records.extend((0..count).map(record_at));
         }
-        self.given.push_back((self.to_core.published(), t));
         self.now = t;
         if let Ok(event) = Event::decode(&header, record_at, &mut self.levels) {
-            if let Some(observer) = &mut self.observer {
+            if is_instant && let Some(observer) = &mut self.observer {
                 observer.on_event(&event);
             }
             if matches!(event, Event::Control(..)) {
-                // The feed's word that it has ended; the core was told with it to stop.
+                // The feed's word that it has ended; the core is told with it to stop.
                 self.feed_ended = true;
                 self.stop_at = Some(t);
             } else {
@@ -344,6 +371,28 @@ impl SimVenueDuty {
         }
         self.market.advance(count);
         self.tell_what_happened(t);
+        Step::Made
+    }
+
+    /// The core is told what the venue's market did a while ago.
+    fn step_delayed(&mut self, t: Nanos) -> Step {
+        let Some(&(_, count)) = self.delayed.front() else { return Step::Wait };
+        let records = &self.delayed_records;
+        let mut header = records.front().copied().unwrap_or_default();
+        header.words[1] = t.get();
+        let record_at = |idx: usize| if idx == 0 { header } else { records.get(idx).copied().unwrap_or_default() };
+        if !self.to_core.publish(count, record_at) {
+            return Step::Wait;
+        }
+        self.given.push_back((self.to_core.published(), t));
+        if let Some(observer) = &mut self.observer
+            && let Ok(event) = Event::decode(&header, record_at, &mut self.levels)
+        {
+            observer.on_event(&event);
+        }
+        self.now = t;
+        self.delayed.pop_front();
+        self.delayed_records.drain(..count);
         Step::Made
     }
 
@@ -370,7 +419,8 @@ impl SimVenueDuty {
                 Event::Reject(Reject { meta, op, kind, client_id, request, code: 0 })
             }
         };
-        self.schedule(now.saturating_add(self.latency.ack_ns), Due::Tell(told));
+        let at = self.ack_way.arrival(now);
+        self.schedule(at, Due::Tell(told));
         self.tell_what_happened(now);
     }
 
@@ -379,7 +429,8 @@ impl SimVenueDuty {
         if self.venue.events().is_empty() {
             return;
         }
-        let at = now.saturating_add(self.latency.ack_ns);
+        // One message a piece of news would let a load-dependent way count each part of one event: they travel together.
+        let at = self.ack_way.arrival(now);
         let mut moved: Option<InstrumentId> = None;
         for idx in 0..self.venue.events().len() {
             let told = match &self.venue.events()[idx] {

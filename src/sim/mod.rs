@@ -13,6 +13,7 @@
 
 mod account;
 mod funding;
+mod latency;
 mod market;
 mod matching;
 mod order;
@@ -26,6 +27,7 @@ mod venue;
 
 pub use account::{Account, FillEffect, Holding};
 pub use funding::FundingClock;
+pub use latency::{Latency, Way};
 pub use market::Market;
 pub use matching::Matching;
 pub use order::{CancelReason, Fill, Incoming, LinkId, OrderNo, OwnerId, RejectReason, Report, SelfTrade};
