@@ -45,6 +45,8 @@ pub mod scan;
 
 pub mod runtime;
 
+pub mod calibrate;
+
 pub mod faults;
 
 pub mod config;

@@ -11,7 +11,7 @@ use crate::engine::{Engine, EngineConfig, NoProbe, Probe};
 use crate::journal::{JournalHeader, JournalReader, journals};
 use crate::runtime::{Difference, rerun};
 use crate::strategy::BuiltIn;
-use crate::types::{Command, InstrumentTable, Nanos};
+use crate::types::{ClientOrderId, Command, InstrumentTable, Nanos};
 use crate::venue::bybit::LinkId;
 
 /// The journal at `path`: the file itself, or a folder's newest.
@@ -58,8 +58,12 @@ pub fn engine<P: Probe>(
 
 /// An order's id as it stands on the wire.
 pub fn link_text(header: &JournalHeader, command: &Command) -> String {
-    let link = LinkId { run_id: header.run_id, client_id: command.client_id };
-    String::from_utf8_lossy(&link.write()).into_owned()
+    link_text_of(header, command.client_id)
+}
+
+/// The same of its number.
+pub fn link_text_of(header: &JournalHeader, client_id: ClientOrderId) -> String {
+    String::from_utf8_lossy(&LinkId { run_id: header.run_id, client_id }.write()).into_owned()
 }
 
 /// A moment of the day, in UTC.

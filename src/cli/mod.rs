@@ -32,6 +32,7 @@ macro_rules! eprint {
 
 mod access;
 mod bench;
+mod calibrate;
 mod capture;
 mod captures;
 mod check_venue;
@@ -141,6 +142,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Tell the latency of a run's orders, stage by stage, from its journal.
     Latency(latency::LatencyArgs),
+    /// Compare a run's orders with what the simulator makes of them, fit its queue model, and say whether it is to be believed.
+    Calibrate(calibrate::CalibrateArgs),
     /// Measure latency on this machine, beside its floor.
     Bench(bench::BenchArgs),
     /// Record a venue's public stream as it comes.
@@ -215,6 +218,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Latency(args) => latency::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Generate(args) => generate::run(&args),
