@@ -14,6 +14,8 @@ const REMEMBER_NS: u64 = 60_000_000_000;
 struct Sent {
     qty: Lots,
     filled: Lots,
+    /// The venue's number, 0 until it is told.
+    venue_order_id: u128,
     /// Twice the mid in ticks when its price was last decided.
     arrival_mid_e2: Option<i64>,
     is_ended: bool,
@@ -49,6 +51,8 @@ pub struct Quantities {
 #[derive(Clone, Debug, Default)]
 pub struct Orders {
     sent: HashMap<ClientOrderId, Sent>,
+    /// Our numbers by the venue's: fast executions carry only those.
+    by_venue_id: HashMap<u128, ClientOrderId>,
     /// Ended orders and when they may be forgotten.
     ended: VecDeque<(Nanos, ClientOrderId)>,
     counts: OrderCounts,
@@ -68,7 +72,13 @@ impl Orders {
             CommandKind::New | CommandKind::NewMarket => {
                 self.counts.sent += 1;
                 quantities.sent = quantities.sent.saturating_add(command.qty);
-                let order = Sent { qty: command.qty, filled: Lots::ZERO, arrival_mid_e2: mid_e2, is_ended: false };
+                let order = Sent {
+                    qty: command.qty,
+                    filled: Lots::ZERO,
+                    venue_order_id: 0,
+                    arrival_mid_e2: mid_e2,
+                    is_ended: false,
+                };
                 self.sent.insert(command.client_id, order);
             }
             CommandKind::Amend => {
@@ -98,21 +108,33 @@ impl Orders {
 
     /// An order's state was told.
     pub fn on_update(&mut self, update: &OrderUpdate, now: Nanos) {
+        if update.venue_order_id != 0
+            && let Some(order) = self.sent.get_mut(&update.client_id)
+        {
+            order.venue_order_id = update.venue_order_id;
+            self.by_venue_id.insert(update.venue_order_id, update.client_id);
+        }
         if matches!(update.status, OrderStatus::Filled | OrderStatus::Cancelled | OrderStatus::Rejected) {
             self.end(update.client_id, now);
         }
     }
 
-    /// An execution, told for the first time. Returns twice the mid at the decision that set the order's price, if both are known.
-    pub fn on_fill(&mut self, fill: &Fill) -> Option<i64> {
-        let order = self.sent.get_mut(&fill.client_id)?;
+    /// An execution that was not counted yet. Returns `None` if it belongs to no order that is known here (yet); otherwise twice
+    /// the mid at the decision that set the order's price, if that is known.
+    pub fn on_fill(&mut self, fill: &Fill) -> Option<Option<i64>> {
+        let id = match self.sent.contains_key(&fill.client_id) {
+            true => fill.client_id,
+            false => *self.by_venue_id.get(&fill.venue_order_id)?,
+        };
+        let order = self.sent.get_mut(&id)?;
         self.counts.filled += u64::from(order.filled.is_zero());
         let was_whole = order.filled >= order.qty;
         order.filled = order.filled.saturating_add(fill.qty);
         self.counts.filled_whole += u64::from(!was_whole && order.filled >= order.qty);
-        let quantities = self.quantities.get_mut(fill.meta.instrument.idx())?;
-        quantities.filled = quantities.filled.saturating_add(fill.qty);
-        order.arrival_mid_e2
+        if let Some(quantities) = self.quantities.get_mut(fill.meta.instrument.idx()) {
+            quantities.filled = quantities.filled.saturating_add(fill.qty);
+        }
+        Some(order.arrival_mid_e2)
     }
 
     /// Time passes: forgets orders that ended long ago.
@@ -121,7 +143,9 @@ impl Orders {
         while let Some((due, id)) = self.ended.front()
             && *due < now
         {
-            self.sent.remove(id);
+            if let Some(order) = self.sent.remove(id) {
+                self.by_venue_id.remove(&order.venue_order_id);
+            }
             self.ended.pop_front();
         }
     }
@@ -146,7 +170,7 @@ impl Orders {
 
     #[cfg(test)]
     fn remembered(&self) -> usize {
-        self.sent.len()
+        self.sent.len() + self.by_venue_id.len()
     }
 }
 
@@ -193,10 +217,10 @@ mod tests {
         orders.on_command(&command(CommandKind::New, 1, 10), Some(200));
         orders.on_command(&command(CommandKind::New, 2, 10), Some(200));
         orders.on_command(&command(CommandKind::New, 3, 10), None);
-        assert_eq!(orders.on_fill(&fill(1, 4)), Some(200));
+        assert_eq!(orders.on_fill(&fill(1, 4)), Some(Some(200)));
         orders.on_command(&command(CommandKind::Amend, 1, 6), Some(202));
-        assert_eq!(orders.on_fill(&fill(1, 2)), Some(202), "the price that was filled was decided then");
-        assert_eq!(orders.on_fill(&fill(3, 1)), None, "the mid was not known");
+        assert_eq!(orders.on_fill(&fill(1, 2)), Some(Some(202)), "the price that was filled was decided then");
+        assert_eq!(orders.on_fill(&fill(3, 1)), Some(None), "the mid was not known");
         assert_eq!(orders.on_fill(&fill(9, 1)), None, "not ours");
         orders.on_command(&command(CommandKind::Cancel, 2, 0), None);
         let refused = Reject {
@@ -221,7 +245,7 @@ mod tests {
         let update = OrderUpdate {
             meta: Meta::default(),
             client_id: ClientOrderId(1),
-            venue_order_id: 0,
+            venue_order_id: 77,
             side: Side::Bid,
             status: OrderStatus::Cancelled,
             px: Ticks::new(100),
@@ -233,7 +257,8 @@ mod tests {
         orders.on_update(&update, Nanos::new(7));
         orders.on_update(&update, Nanos::new(8));
         orders.forget_until(Nanos::new(REMEMBER_NS + 7));
-        assert_eq!(orders.on_fill(&fill(1, 1)), Some(200));
+        let by_venue_id = Fill { venue_order_id: 77, ..fill(0, 1) };
+        assert_eq!(orders.on_fill(&by_venue_id), Some(Some(200)), "fast executions know the venue's number alone");
         orders.forget_until(Nanos::new(REMEMBER_NS + 8));
         assert_eq!(orders.remembered(), 0);
     }

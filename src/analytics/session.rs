@@ -281,31 +281,22 @@ impl Session {
     fn on_fill(&mut self, fill: &Fill) {
         let id = fill.meta.instrument;
         let Some(watched) = self.instruments.get_mut(id.idx()) else { return };
-        let (profit, gross) = (watched.profit(), watched.gross());
         if !self.exec_ids.insert(fill.exec_id) {
-            // The venue's word on a fee that was estimated.
-            if fill.is_fee_final
-                && let Some(estimate) = self.estimates.take(fill.exec_id)
-            {
-                watched.correct_fee(fill.fee.saturating_sub(estimate.fee));
-                self.revalue(id, profit, gross);
-            }
-            return;
+            return self.on_repeated_fill(fill);
         }
         if self.asks_account {
             // The position that is taken over holds it.
             return;
         }
+        let (profit, gross) = (watched.profit(), watched.gross());
         watched.on_fill(fill, self.now);
         let value = watched.spec.notional(fill.px, fill.qty).to_f64_lossy();
-        if !fill.is_fee_final {
-            let estimate = Estimate { exec_id: fill.exec_id, fee: fill.fee, is_fee_open: true, is_order_open: false };
-            self.estimates.insert(estimate);
-        }
         let (side, px, qty, is_maker) = (fill.side, fill.px, fill.qty, fill.is_maker);
         self.markouts.on_fill(Mark { instrument: id, side, px, value, is_maker }, self.now);
-        if let Some(bps) = self.orders.on_fill(fill).and_then(|mid_e2| slippage_bps(side, px, mid_e2)) {
-            self.slippage[usize::from(is_maker)].add(bps, value);
+        let is_order_open = !self.match_order(fill, value);
+        if !fill.is_fee_final || is_order_open {
+            let is_fee_open = !fill.is_fee_final;
+            self.estimates.insert(Estimate { exec_id: fill.exec_id, fee: fill.fee, is_fee_open, is_order_open });
         }
         self.fills_count += 1;
         if self.fills.len() < self.config.fills_max {
@@ -313,6 +304,33 @@ impl Session {
         }
         self.count_held();
         self.revalue(id, profit, gross);
+    }
+
+    /// Counts an execution for its order; returns whether that is known.
+    fn match_order(&mut self, fill: &Fill, value: f64) -> bool {
+        let Some(arrival) = self.orders.on_fill(fill) else { return false };
+        if let Some(bps) = arrival.and_then(|mid_e2| slippage_bps(fill.side, fill.px, mid_e2)) {
+            self.slippage[usize::from(fill.is_maker)].add(bps, value);
+        }
+        true
+    }
+
+    /// The same execution again, from the other stream: with the venue's word on its fee, or with its order.
+    fn on_repeated_fill(&mut self, fill: &Fill) {
+        let Some(mut estimate) = self.estimates.take(fill.exec_id) else { return };
+        let id = fill.meta.instrument;
+        let Some(watched) = self.instruments.get_mut(id.idx()) else { return };
+        let value = watched.spec.notional(fill.px, fill.qty).to_f64_lossy();
+        if estimate.is_fee_open && fill.is_fee_final {
+            estimate.is_fee_open = false;
+            let (profit, gross) = (watched.profit(), watched.gross());
+            watched.correct_fee(fill.fee.saturating_sub(estimate.fee));
+            self.revalue(id, profit, gross);
+        }
+        estimate.is_order_open = estimate.is_order_open && !self.match_order(fill, value);
+        if estimate.is_fee_open || (estimate.is_order_open && !fill.is_query) {
+            self.estimates.insert(estimate);
+        }
     }
 
     fn count_held(&mut self) {

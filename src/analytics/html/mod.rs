@@ -284,7 +284,8 @@ fn markouts(report: &Report) -> Plot {
         class,
         y: rows.iter().map(|row| of(&row.means).bps).collect(),
     };
-    let lines = vec![line("Maker", "a", |means| means.maker), line("Taker", "b", |means| means.taker)];
+    let mut lines = vec![line("Maker", "a", |means| means.maker), line("Taker", "b", |means| means.taker)];
+    lines.retain(|line| line.y.iter().any(Option::is_some));
     let mut marks = Vec::new();
     for line in &lines {
         let known = line.y.iter().enumerate().filter_map(|(idx, y)| Some((idx, (*y)?)));

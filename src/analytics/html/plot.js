@@ -14,7 +14,7 @@ for (const script of document.querySelectorAll("script.data")) {
     }
     return low > 0 && x - data.x[low - 1] < data.x[low] - x ? low - 1 : low;
   };
-  const number = (value) => value === null ? "n/a" : value.toLocaleString("en", { maximumSignificantDigits: 10 }) + data.unit;
+  const number = (value) => value === null ? "n/a" : value.toLocaleString("en", { maximumSignificantDigits: 8 }) + data.unit;
 
   const show = (index, x) => {
     at = index;

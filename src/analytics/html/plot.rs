@@ -226,7 +226,7 @@ impl Plot {
                 seen.push((class, if class == "buy" { "bought ●" } else { "sold ■" }));
             }
         }
-        if seen.len() < 2 {
+        if seen.len() < 2 && self.marks.is_empty() {
             return Ok(());
         }
         out.push_str("<p class=\"legend\">");
@@ -269,7 +269,7 @@ impl Plot {
                     1.0, 10.0, 100.0, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 1.2e5, 3e5, 6e5, 1.8e6, 3.6e6, 7.2e6, 2.16e7,
                     4.32e7, 8.64e7, 1.728e8, 6.048e8, 2.592e9, 7.776e9, 3.1536e10,
                 ];
-                let rough = (right - left) / 4.0;
+                let rough = (right - left) / 6.0;
                 let step = steps_ms.into_iter().find(|step| *step >= rough).unwrap_or(rough);
                 let first = (left / step).ceil();
                 let moments = (0..9).map(|i| (first + f64::from(i)) * step).take_while(|moment| *moment <= right);
