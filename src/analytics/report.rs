@@ -91,7 +91,7 @@ pub struct Identity {
     pub realised: Amount,
     /// Fees, from executions alone.
     pub fees: Amount,
-    /// Funding paid. Events do not tell of any yet.
+    /// Funding paid, less received, as the venue told each payment.
     pub funding: Amount,
     /// What the wallet should be.
     pub wallet_expected: Amount,
@@ -127,7 +127,7 @@ impl From<&PnlSplit> for Profit {
             spread: Amount(split.spread),
             inventory: Amount(split.inventory),
             fees: Amount(split.fees),
-            funding: Amount::default(),
+            funding: Amount(split.funding),
         }
     }
 }
@@ -461,6 +461,7 @@ impl Report {
             split.spread = split.spread.saturating_add(part.spread);
             split.inventory = split.inventory.saturating_add(part.inventory);
             split.fees = split.fees.saturating_add(part.fees);
+            split.funding = split.funding.saturating_add(part.funding);
             split.total = split.total.saturating_add(part.total);
             trips.add(watched.trips.counts());
             turnover = turnover.saturating_add(watched.holding.turnover);
@@ -522,7 +523,7 @@ impl Report {
 }
 
 fn identity(session: &Session, venue: Option<&VenueEnd>) -> Identity {
-    let (realised, fees, funding) = (session.realised(), session.fees(), Money::ZERO);
+    let (realised, fees, funding) = (session.realised(), session.fees(), session.funding());
     let start = session.wallet_start.unwrap_or(Money::ZERO);
     let expected = start.saturating_add(realised).saturating_sub(fees).saturating_sub(funding);
     let wallet = venue.map(|venue| venue.wallet).or(session.wallet_told);

@@ -12,7 +12,7 @@ use super::watched::Watched;
 use crate::engine::Limits;
 use crate::order::{Estimate, Estimates, ExecIds};
 use crate::types::{
-    Balance, Command, Event, Fill, InstrumentId, InstrumentTable, Lots, Money, Nanos, Position, Side, Ticks,
+    Balance, Command, Event, Fill, Funding, InstrumentId, InstrumentTable, Lots, Money, Nanos, Position, Side, Ticks,
 };
 
 /// How a session is watched.
@@ -175,6 +175,7 @@ impl Session {
             Event::Reject(reject) => self.orders.on_reject(reject, now),
             Event::Order(update) => self.orders.on_update(update, now),
             Event::Fill(fill) => self.on_fill(fill),
+            Event::Funding(funding) => self.on_funding(funding),
             Event::Position(position) => self.on_position(position),
             Event::Balance(balance) => self.on_balance(balance),
             Event::Trade(_)
@@ -217,6 +218,11 @@ impl Session {
     /// Sum of realised profit over all instruments.
     pub fn realised(&self) -> Money {
         self.instruments.iter().fold(Money::ZERO, |sum, it| sum.saturating_add(it.holding.realised))
+    }
+
+    /// Sum of funding paid over all instruments.
+    pub fn funding(&self) -> Money {
+        self.instruments.iter().fold(Money::ZERO, |sum, it| sum.saturating_add(it.holding.funding))
     }
 
     /// Sum of fees over all instruments.
@@ -330,6 +336,17 @@ impl Session {
         estimate.is_order_open = estimate.is_order_open && !self.match_order(fill, value);
         if estimate.is_fee_open || (estimate.is_order_open && !fill.is_query) {
             self.estimates.insert(estimate);
+        }
+    }
+
+    fn on_funding(&mut self, funding: &Funding) {
+        let id = funding.meta.instrument;
+        let Some(watched) = self.instruments.get_mut(id.idx()) else { return };
+        // A wallet that is still to be taken over holds it.
+        if self.exec_ids.insert(funding.exec_id) && !self.asks_account {
+            let (profit, gross) = (watched.profit(), watched.gross());
+            watched.on_funding(funding.paid);
+            self.revalue(id, profit, gross);
         }
     }
 

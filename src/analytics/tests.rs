@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::sim::Account;
 use crate::types::{
-    Balance, ClientOrderId, Command, CommandKind, CommandStamps, Event, Fill, InstrumentId, InstrumentSpec,
+    Balance, ClientOrderId, Command, CommandKind, CommandStamps, Event, Fill, Funding, InstrumentId, InstrumentSpec,
     InstrumentTable, Level, Lots, Meta, Money, Nanos, Product, Rate, Side, Step, Symbol, Ticks, TimeInForce, Top,
     TopCheck, VenueId,
 };
@@ -307,13 +307,15 @@ fn an_estimated_fee_is_corrected_and_an_adopted_position_is_no_profit() {
 enum Happens {
     Quote(i64, i64),
     Fill(bool, i64, i64, bool),
+    Funding(i64, i64),
 }
 
 fn happenings() -> impl Strategy<Value = Vec<(u64, Happens)>> {
     let quote = (50i64..150, 1i64..5).prop_map(|(bid, spread)| Happens::Quote(bid, bid + spread));
     let fill =
         (any::<bool>(), 50i64..150, 1i64..20, any::<bool>()).prop_map(|(b, px, qty, m)| Happens::Fill(b, px, qty, m));
-    proptest::collection::vec((0u64..4_000_000_000, prop_oneof![quote, fill]), 0..120)
+    let funding = (50i64..150, -20_000i64..20_000).prop_map(|(mark, rate)| Happens::Funding(mark, rate));
+    proptest::collection::vec((0u64..4_000_000_000, prop_oneof![3 => quote, 3 => fill, 1 => funding]), 0..120)
 }
 
 /// Plays what happens; the simulated venue's account keeps its own books.
@@ -339,6 +341,15 @@ fn play(happens: &[(u64, Happens)], sample_ns: u64) -> (Session, Account) {
                 session.on_event(&Event::Fill(fill(now, idx as u64, side, *px, *qty, effect.fee, *is_maker)));
                 session.on_event(&balance(now, account.balance()));
             }
+            Happens::Funding(mark, rate) => {
+                let rate = Rate::new(*rate);
+                let paid = account.fund(InstrumentId(0), &spec, Ticks::new(*mark), rate);
+                let funding = Funding { meta: meta(now), exec_id: idx as u128, paid, rate, is_query: false };
+                // Told by the stream, and again by an answer.
+                session.on_event(&Event::Funding(funding));
+                session.on_event(&Event::Funding(Funding { is_query: true, ..funding }));
+                session.on_event(&balance(now, account.balance()));
+            }
         }
     }
     session.finish();
@@ -346,7 +357,7 @@ fn play(happens: &[(u64, Happens)], sample_ns: u64) -> (Session, Account) {
 }
 
 proptest! {
-    /// Realised − fees is what the wallet of an account that keeps its own books changed by, and all trips add up to it.
+    /// Realised − fees − funding is what the wallet of an account that keeps its own books changed by, and all trips add up to it.
     #[test]
     fn the_accounting_identity_holds_over_any_fills(happens in happenings()) {
         let (session, account) = play(&happens, 1_000_000_000);
@@ -354,7 +365,9 @@ proptest! {
         prop_assert!(report.identity.holds);
         prop_assert_eq!(report.identity.wallet_expected.0, account.balance());
         let split = &report.pnl;
-        prop_assert_eq!(split.spread.0.saturating_add(split.inventory.0).saturating_sub(split.fees.0), split.total.0);
+        let costs = split.fees.0.saturating_add(split.funding.0);
+        prop_assert_eq!(split.spread.0.saturating_add(split.inventory.0).saturating_sub(costs), split.total.0);
+        prop_assert_eq!(split.funding.0, account.holding(InstrumentId(0)).funding);
         prop_assert_eq!(session.equity, account.start().saturating_add(split.total.0));
         if session.instruments[0].holding.position.is_zero() {
             prop_assert_eq!(report.trips.net.0, account.balance().saturating_sub(account.start()));

@@ -2,7 +2,7 @@
 //!
 //! A trip begins with the fill that opens a position and ends with the one that brings it back to nothing. A fill that turns the
 //! position over ends one trip and begins the next; its fee is divided between them by quantity. The result of a trip is what
-//! it did to the wallet, fees included, so that all trips and the one under way add up to the change of the wallet.
+//! it did to the wallet, fees and funding included, so that all trips and the one under way add up to the change of the wallet.
 
 use crate::types::{Lots, Money, Nanos};
 
@@ -72,7 +72,7 @@ impl TripCounts {
 pub struct After {
     /// Position.
     pub position: Lots,
-    /// Realised profit less fees since the session began.
+    /// Realised profit less fees and funding since the session began.
     pub wallet: Money,
 }
 
@@ -81,7 +81,7 @@ pub struct After {
 pub struct Trips {
     position: Lots,
     opened_at: Nanos,
-    /// The wallet's change when the last trip ended: corrections of fees that come while flat count for the next.
+    /// The wallet's change when the last trip ended: corrections that come while flat count for the next.
     wallet: Money,
     counts: TripCounts,
 }

@@ -114,12 +114,17 @@ impl Watched {
         self.trips.on_fill(fill.qty, fill.fee, after, now);
     }
 
+    /// Books a funding payment; negative: received.
+    pub fn on_funding(&mut self, paid: Money) {
+        self.ledger.pay_funding(&mut self.holding, paid);
+    }
+
     /// The venue told a fee that had been estimated: `difference` is what it is more.
     pub fn correct_fee(&mut self, difference: Money) {
         self.ledger.correct_fee(&mut self.holding, difference);
     }
 
-    /// Profit after fees, the position valued at the newest mid.
+    /// Profit after fees and funding, the position valued at the newest mid.
     pub fn profit(&self) -> Money {
         self.holding.profit(&self.spec, &self.valued_at)
     }
