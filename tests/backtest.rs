@@ -1,4 +1,4 @@
-//! `tercel backtest`, `validate` and `report`: the accounting identity over every capture, what they write, and how they end.
+//! `tercel backtest`, `validate`, `report` and `paper`: the accounting identity over every capture, what they write, and how they end.
 
 mod common;
 
@@ -207,4 +207,24 @@ fn a_live_session_is_reported_from_its_journal() {
     let filled = report["orders"]["filled"].as_u64().unwrap();
     assert!(filled > 0, "executions that name the venue's number alone belong to their orders: {}", report["orders"]);
     assert_eq!(report["slippage_bps"]["all"]["fills"], report["turnover"]["fills"], "every decision's mid is known");
+}
+
+#[test]
+fn a_paper_session_trades_the_live_market_and_ends_in_order_when_it_is_asked_to() {
+    let dir = Scratch::new("paper");
+    let json = dir.file("paper.json");
+    let mut session = tercel(["paper", "--json"]).arg(&json).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    good(std::process::Command::new("kill").arg("-INT").arg(session.id().to_string()));
+    assert_eq!(session.wait().unwrap().code(), Some(0));
+    let report = summary(&json);
+    assert!(assert_identity("a paper session", &report) > 0, "{}", report["orders"]);
+    assert_eq!(report["kind"], "Paper session");
+    // A real venue needs a name to trade, and no key.
+    let config = dir.file("testnet.toml");
+    std::fs::write(&config, "[venue]\nenvironment = \"testnet\"\nrest = \"http://127.0.0.1:1\"\n").unwrap();
+    let output = tercel(["paper", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("no instrument"), "{said}");
 }

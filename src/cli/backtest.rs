@@ -10,11 +10,11 @@ use clap::Args;
 use super::session_report::ReportArgs;
 use super::signals::StopSignals;
 use super::{EngineArgs, Exit, Failure, Outcome, captures};
-use crate::analytics::{Report, ReportInput, Session, VenueEnd};
+use crate::analytics::{Reference, Report, ReportInput, Session, VenueEnd};
 use crate::config::Config;
 use crate::journal::Tape;
 use crate::ring::Flag;
-use crate::runtime::{Observer, ReplayOptions, replay};
+use crate::runtime::{Observer, ReplayOptions, ReplayOutcome, replay};
 use crate::types::{Command, Event, Nanos};
 use crate::venue::FeedConfig;
 
@@ -83,16 +83,29 @@ pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<
     let signals = StopSignals::install()?;
     let feed = FeedConfig { book_depth: None, assume_empty: args.assume_empty };
     let options = captures.options(config, feed)?;
-    let watcher = Watcher { session, progress: Progress::new(), signals: signals.clone(), stop: options.stop.clone() };
+    let watcher = Watcher::new(session, Some((signals.clone(), options.stop.clone())));
     let options = ReplayOptions { observer: Some(Box::new(watcher)), ..options };
-    let mut outcome = replay(tape, options, config.engine(), config.strategy(captures.table.len()))?;
-    let observer: Option<Box<dyn Any>> = outcome.sim.observer.take().map(|it| it as Box<dyn Any>);
-    let watcher = observer.and_then(|it| it.downcast::<Watcher>().ok()).ok_or("the replay lost its observer: a bug")?;
-    let Watcher { mut session, progress, .. } = *watcher;
-    progress.end();
+    let outcome = replay(tape, options, config.engine(), config.strategy(captures.table.len()))?;
     if signals.is_set() {
         return Err(Failure::from("stopped before the end of the capture; nothing was written"));
     }
+    let name = |file: &PathBuf| file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+    let sources = args.files.iter().map(name).collect();
+    conclude(outcome, "Backtest", sources, reference, config)
+}
+
+/// Makes the report of a session with simulated fills that has ended.
+pub fn conclude(
+    mut outcome: ReplayOutcome,
+    kind: &str,
+    sources: Vec<String>,
+    reference: Reference,
+    config: &Config,
+) -> Result<Played, Failure> {
+    let observer: Option<Box<dyn Any>> = outcome.sim.observer.take().map(|it| it as Box<dyn Any>);
+    let watcher =
+        observer.and_then(|it| it.downcast::<Watcher>().ok()).ok_or("the session lost its observer: a bug")?;
+    let mut session = watcher.session;
     session.finish();
     let c = &outcome.feed.counters;
     eprintln!(
@@ -107,11 +120,10 @@ pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<
     for error in &outcome.feed.first_errors {
         eprintln!("  refused: {error}");
     }
-    let name = |file: &PathBuf| file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
     let input = ReportInput {
-        kind: "Backtest".to_owned(),
+        kind: kind.to_owned(),
         strategy: strategy_name(config),
-        sources: args.files.iter().map(name).collect(),
+        sources,
         reference,
         venue: Some(VenueEnd { wallet: outcome.sim.wallet, positions: outcome.sim.positions.clone() }),
     };
@@ -131,11 +143,18 @@ pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<
 }
 
 /// Watches the replay from within: for the report, and for whoever waits for it.
-struct Watcher {
+pub struct Watcher {
     session: Session,
     progress: Progress,
-    signals: StopSignals,
-    stop: Flag,
+    /// Who asks for the end, and what ends the replay then.
+    ends_by: Option<(StopSignals, Flag)>,
+}
+
+impl Watcher {
+    /// Watches for a report; ends the replay when a signal asks for it, if it is given what does.
+    pub fn new(session: Session, ends_by: Option<(StopSignals, Flag)>) -> Self {
+        Self { session, progress: Progress::new(), ends_by }
+    }
 }
 
 impl Observer for Watcher {
@@ -143,8 +162,10 @@ impl Observer for Watcher {
         self.session.on_event(event);
         if self.progress.is_due() {
             self.progress.print(event.meta().recv);
-            if self.signals.is_set() {
-                self.stop.set();
+            if let Some((signals, stop)) = &self.ends_by
+                && signals.is_set()
+            {
+                stop.set();
             }
         }
     }
@@ -198,8 +219,10 @@ impl Progress {
             self.events
         );
     }
+}
 
-    fn end(&self) {
+impl Drop for Progress {
+    fn drop(&mut self) {
         if self.is_terminal {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }

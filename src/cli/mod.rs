@@ -48,6 +48,7 @@ mod journal;
 mod kill_chain;
 mod latency;
 mod memory;
+mod paper;
 mod profile;
 mod replay;
 mod report;
@@ -127,6 +128,7 @@ Examples:
   tercel backtest CAPTURE.jsonl.gz --report DIR     what a strategy would have earned, with plots
   tercel validate CAPTURE.jsonl.gz --min-sharpe 1   fails if it would not have reached that
   tercel report --journal DIR --report DIR          the same report of a run
+  tercel paper --config FILE.toml --for 1h           the live market, fills simulated, nothing sent
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
   tercel run --for 20s --journal DIR                keep everything that the engine consumed and wanted
   tercel replay --journal DIR                       prove that the same engine wants the same again
@@ -145,6 +147,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Play a captured feed through the engine, with fills simulated, and report: returns, drawdown, costs, markouts, plots.
     Backtest(Box<backtest::BacktestArgs>),
+    /// Trade on paper: live market data of the configured venue, fills simulated here, no key and no order; then the report of `backtest`.
+    Paper(Box<paper::PaperArgs>),
     /// Fail, with reasons, if a backtest misses its targets: drawdown, Sharpe, win rate and others.
     Validate(Box<validate::ValidateArgs>),
     /// Report on a run from its journal, as `backtest` reports on a capture.
@@ -226,6 +230,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Paper(args) => paper::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Report(args) => session_report::run(&args),
         Command::Explain(args) => explain::run(&args),
