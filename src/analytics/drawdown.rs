@@ -90,6 +90,8 @@ mod tests {
         assert_eq!((found.bottom, found.bottom_at), (Money::new(90), Nanos::new(3)));
         assert_eq!(found.recovered_at, Some(Nanos::new(4)));
         assert_eq!((found.amount(), found.share()), (Money::new(30), 0.25));
+        let found = follow(&[100, 70, 200, 150]).unwrap();
+        assert_eq!(found.peak, Money::new(100), "the greater share counts, not the greater amount");
     }
 
     #[test]
