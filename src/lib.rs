@@ -40,6 +40,8 @@ pub mod simex;
 
 pub mod journal;
 
+pub mod analytics;
+
 pub mod guard;
 pub mod scan;
 

@@ -7,11 +7,11 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, say, tercel};
+use common::{Scratch, python, say, tercel};
 
 /// A process that ends with its name.
 struct Running(Child);
@@ -21,35 +21,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Runs a command to its end; what it said if that was not good.
-fn succeed(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    Err(format!("{command:?}: {}\n{said}", output.status))
-}
-
-/// Returns the Python of an environment that has the packages, made now or by an earlier run.
-fn python(requirements: &Path) -> Result<PathBuf, String> {
-    let wanted = fs::read_to_string(requirements).map_err(|e| e.to_string())?;
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pybit");
-    let (python, marker) = (home.join("bin/python"), home.join("requirements.txt"));
-    // Written last: an environment that was not finished, or is of other versions, is made anew.
-    if fs::read_to_string(&marker).is_ok_and(|made| made == wanted) && succeed(Command::new(&python).arg("-V")).is_ok()
-    {
-        return Ok(python);
-    }
-    let _ = fs::remove_dir_all(&home);
-    succeed(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
-    let install =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"];
-    succeed(Command::new(&python).args(install).arg("--requirement").arg(requirements))?;
-    fs::write(&marker, &wanted).map_err(|e| e.to_string())?;
-    Ok(python)
 }
 
 /// Starts the venue and returns it with the address that it tells.
@@ -72,7 +43,7 @@ fn venue(scratch: &Scratch) -> (Running, String) {
 #[test]
 fn bybits_own_client_finds_its_venue() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pybit");
-    let python = match python(&folder.join("requirements.txt")) {
+    let python = match python("pybit", &folder.join("requirements.txt")) {
         Ok(python) => python,
         Err(why) if std::env::var_os("CI").is_some() => panic!("no Python with pybit, and CI must have it: {why}"),
         Err(why) => return say(&format!("SKIPPED: no Python with pybit: {why}")),

@@ -350,7 +350,7 @@ fn tick_to_order(args: &TickToOrderArgs) -> Outcome {
     let default_name = if args.in_memory { "tick-to-order-in-memory" } else { "tick-to-order" };
     let context = ReportContext {
         name: args.name.clone().unwrap_or_else(|| default_name.to_owned()),
-        date: bench::date(now),
+        date: crate::types::date(now),
         command: command_line(),
         commit: option_env!("TERCEL_COMMIT").map(str::to_owned),
         machine,

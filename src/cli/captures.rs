@@ -6,7 +6,10 @@ use super::Failure;
 use super::inspect::sidecar_or_inference;
 use crate::config::Config;
 use crate::journal::{CaptureFile, CaptureMeta, ClockKind, InstrumentMeta};
+use crate::ring::Flag;
+use crate::runtime::ReplayOptions;
 use crate::types::{InstrumentSpec, InstrumentTable, VenueId};
+use crate::venue::FeedConfig;
 
 /// Captures, ready to be replayed on one timeline.
 pub struct Captures {
@@ -16,6 +19,30 @@ pub struct Captures {
     pub venues: Vec<VenueId>,
     /// All instruments.
     pub table: InstrumentTable,
+}
+
+impl Captures {
+    /// How they are replayed under a configuration, nobody watching.
+    ///
+    /// # Errors
+    /// A file of latencies that cannot be read or holds none.
+    pub fn options(&self, config: &Config, feed: FeedConfig) -> Result<ReplayOptions, Failure> {
+        Ok(ReplayOptions {
+            venues: self.venues.clone(),
+            table: self.table.clone(),
+            feed,
+            topology: config.threads.topology.clone(),
+            cpus: config.threads.cpus.clone(),
+            idle: config.threads.idle,
+            latency: super::sim_latency::sim_latency(config)?,
+            queue: config.simex.queue_model,
+            balance: config.simex.balance.0,
+            leverage_e2: config.risk.leverage_e2,
+            command_log: None,
+            observer: None,
+            stop: Flag::new(),
+        })
+    }
 }
 
 /// Looks at each file's sidecar, or at its messages where there is none, or takes `venue` and `instruments`

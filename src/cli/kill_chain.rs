@@ -9,10 +9,11 @@ use super::bench::command_line;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome};
 use crate::bench::kill_chain::{KillChainOptions, KillChainReport, run_kill_chain};
-use crate::bench::{Machine, date, load_average};
+use crate::bench::{Machine, load_average};
 use crate::config::Config;
 use crate::ring::Flag;
 use crate::runtime::Clock;
+use crate::types::date;
 
 #[derive(Args)]
 pub struct KillChainArgs {

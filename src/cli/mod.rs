@@ -31,6 +31,7 @@ macro_rules! eprint {
 }
 
 mod access;
+mod backtest;
 mod bench;
 mod calibrate;
 mod capture;
@@ -48,6 +49,7 @@ mod journal;
 mod kill_chain;
 mod latency;
 mod memory;
+mod paper;
 mod profile;
 mod replay;
 mod report;
@@ -55,6 +57,7 @@ mod run;
 mod run_id;
 mod scan;
 mod scan_report;
+mod session_report;
 mod signals;
 mod sim_latency;
 mod simex;
@@ -62,6 +65,7 @@ mod status;
 mod summary;
 mod survey;
 mod universe;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -122,6 +126,10 @@ Examples:
   tercel run --for 20s                              trade on the embedded simulated venue
   tercel run --feed CAPTURE.jsonl.gz                the same, its market a captured feed
   tercel scan --environment mainnet --top 30        the best instruments of Bybit, by public data
+  tercel backtest CAPTURE.jsonl.gz --report DIR     what a strategy would have earned, with plots
+  tercel validate CAPTURE.jsonl.gz --min-sharpe 1   fails if it would not have reached that
+  tercel report --journal DIR --report DIR          the same report of a run
+  tercel paper --config FILE.toml --for 1h           the live market, fills simulated, nothing sent
   tercel replay CAPTURE.jsonl.gz --strategy watch   rebuild and check the books of a capture
   tercel run --for 20s --journal DIR                keep everything that the engine consumed and wanted
   tercel replay --journal DIR                       prove that the same engine wants the same again
@@ -138,6 +146,14 @@ enum Command {
     Run(run::RunArgs),
     /// Replay a captured feed through the engine, with fills simulated; or a run's journal, compared command by command.
     Replay(replay::ReplayArgs),
+    /// Play a captured feed through the engine, with fills simulated, and report: returns, drawdown, costs, markouts, plots.
+    Backtest(Box<backtest::BacktestArgs>),
+    /// Trade on paper: live market data of the configured venue, fills simulated here, no key and no order; then the report of `backtest`.
+    Paper(Box<paper::PaperArgs>),
+    /// Fail, with reasons, if a backtest misses its targets: drawdown, Sharpe, win rate and others.
+    Validate(Box<validate::ValidateArgs>),
+    /// Report on a run from its journal, as `backtest` reports on a capture.
+    Report(session_report::JournalReportArgs),
     /// Say why an order was sent, from a run's journal: the tick, the book, every risk check, every stage's time, its end.
     Explain(explain::ExplainArgs),
     /// Tell the latency of a run's orders, stage by stage, from its journal.
@@ -216,6 +232,10 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Paper(args) => paper::run(&args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Report(args) => session_report::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Latency(args) => latency::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),

@@ -11,7 +11,6 @@ use super::report::closing_report;
 use super::summary::{Parts, Summary, VenueView};
 use super::{EngineArgs, Exit, Failure, Outcome, captures};
 use crate::journal::Tape;
-use crate::ring::Flag;
 use crate::runtime::{LatencySummary, ReplayOptions, replay};
 use crate::venue::FeedConfig;
 
@@ -65,7 +64,6 @@ pub fn run(args: ReplayArgs) -> Outcome {
     if args.profile {
         return super::profile::run(&captures, feed, args.loops, &config, args.engine.json.as_deref());
     }
-    let table = captures.table;
     let tape = Tape::open(&captures.files)?;
     let command_log: Option<Box<dyn Write + Send>> = match &args.commands {
         Some(path) => {
@@ -76,23 +74,8 @@ pub fn run(args: ReplayArgs) -> Outcome {
         }
         None => None,
     };
-    let stop = Flag::new();
-    let strategy = config.strategy(table.len());
-    let options = ReplayOptions {
-        venues: captures.venues,
-        feed,
-        topology: config.threads.topology.clone(),
-        cpus: config.threads.cpus.clone(),
-        idle: config.threads.idle,
-        latency: super::sim_latency::sim_latency(&config)?,
-        queue: config.simex.queue_model,
-        balance: config.simex.balance.0,
-        leverage_e2: config.risk.leverage_e2,
-        command_log,
-        observer: None,
-        stop,
-        table,
-    };
+    let strategy = config.strategy(captures.table.len());
+    let options = ReplayOptions { command_log, ..captures.options(&config, feed)? };
     let rss = RssBytes::begin();
     let outcome = replay(tape, options, config.engine(), strategy)?;
     let rss = rss.end();

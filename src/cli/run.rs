@@ -312,6 +312,33 @@ fn fee_rates(rest: &RestClient, config: &Config, spec: &InstrumentSpec, now_ms: 
     }
 }
 
+/// The connections that carry the market data of all instruments, each with its decoder.
+pub fn market_feeds(
+    table: &InstrumentTable,
+    address: &Address,
+    config: &Config,
+) -> Result<Vec<(MarketFeed, LiveFeedConfig)>, Failure> {
+    let depth = config.venue.book_depth;
+    let too_long = || Failure::usage("nothing to subscribe, or a name that is too long");
+    let mut feeds = Vec::new();
+    for part in subscriptions(table, depth).ok_or_else(too_long)? {
+        let feed_config = FeedConfig { book_depth: Some(depth), assume_empty: false };
+        let decoder = MarketFeed::new(VenueId::BYBIT, table, feed_config).ok_or("no decoder for this venue")?;
+        let Subscription { subscribe, resubscribe } = part;
+        let link = address.link(&address.ws_public, "/v5/public/linear", WsLimits::default())?;
+        let config = LiveFeedConfig {
+            link,
+            connections: usize::from(config.venue.market_connections),
+            renew_every_ns: config.venue.renew_connections_every.0,
+            silent_after_ns: config.venue.stream_silent_after.0,
+            subscribe,
+            resubscribe,
+        };
+        feeds.push((decoder, config));
+    }
+    Ok(feeds)
+}
+
 /// What the venue says at the end.
 fn closing_view(
     rest: &RestClient,
@@ -366,23 +393,7 @@ fn trade(
         );
     }
     let ban_pause_ns = access.address.ban_pause_ns;
-    let mut feeds = Vec::new();
-    let too_long = || Failure::usage("nothing to subscribe, or a name that is too long");
-    for part in subscriptions(&table, depth).ok_or_else(too_long)? {
-        let feed_config = FeedConfig { book_depth: Some(depth), assume_empty: false };
-        let decoder = MarketFeed::new(VenueId::BYBIT, &table, feed_config).ok_or("no decoder for this venue")?;
-        let Subscription { subscribe, resubscribe } = part;
-        let link = access.address.link(&access.address.ws_public, "/v5/public/linear", WsLimits::default())?;
-        let config = LiveFeedConfig {
-            link,
-            connections: usize::from(config.venue.market_connections),
-            renew_every_ns: config.venue.renew_connections_every.0,
-            silent_after_ns: config.venue.stream_silent_after.0,
-            subscribe,
-            resubscribe,
-        };
-        feeds.push((decoder, config));
-    }
+    let mut feeds = market_feeds(&table, &access.address, config)?;
     if feeds.len() > 1 {
         eprintln!("{} instruments over {} market data connections", table.len(), feeds.len());
     }
@@ -415,7 +426,7 @@ fn trade(
         None => None,
     };
     let (offset_writer, offset_reader) = clock_offset();
-    let real_time = super::doctor::real_time(&config)?;
+    let real_time = super::doctor::real_time(config)?;
     let options = LiveOptions {
         market_feed,
         feed,

@@ -7,6 +7,7 @@ mod value;
 #[macro_use]
 mod table;
 mod scan;
+mod validate;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
+pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
 pub use value::{Bps, Duration, LatencyText, MoneyText, Size, parse_duration};
@@ -83,6 +85,8 @@ pub struct Config {
     pub journal: JournalTable,
     /// The guard, and how a run is guarded.
     pub guard: GuardTable,
+    /// What is asked of a backtest by `tercel validate`.
+    pub validate: ValidateTable,
 }
 
 /// Which environment of the venue.

@@ -21,7 +21,7 @@ struct Booked {
 }
 
 /// The newest executions of one instrument.
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     base: Holding,
     tail: VecDeque<Booked>,
 }

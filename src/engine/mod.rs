@@ -21,6 +21,7 @@ mod report;
 mod tests;
 
 pub use account::{AccountCounts, Foreign, ReconcileConfig};
+pub(crate) use ledger::Ledger;
 pub use portfolio::{Holding, PnlSplit};
 pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
 

@@ -149,7 +149,7 @@ pub enum LiveError {
 
 /// Slots of a ring from a feed with so many instruments: when all are subscribed at once, all snapshots come at once. One of
 /// 50 levels a side is 34 records, and a second stream beside it brings one more.
-fn market_ring_slots(instruments: usize) -> usize {
+pub(super) fn market_ring_slots(instruments: usize) -> usize {
     (instruments * 64).next_power_of_two().clamp(MARKET_RING_SLOTS, 8 * MARKET_RING_SLOTS)
 }
 

@@ -4,6 +4,7 @@
 //! live     FEED ──ring──▶ CORE ──ring──▶ GATEWAY ──▶ venue        core ◀──ring── gateway: acks, fills
 //! replay   FEED ──ring──▶ SIM VENUE ──ring──▶ CORE                core ──ring──▶ sim venue: commands
 //!                            core ──ring──▶ RECORDER              the journal, never waited for
+//! paper    LIVE FEED ──ring──▶ SIM VENUE ──ring──▶ CORE          core ──ring──▶ sim venue: commands
 //! rerun    journal ──▶ equal engine ──▶ commands, compared with the journaled ones
 //! ```
 
@@ -19,6 +20,7 @@ mod live;
 mod live_feed;
 mod memory_lock;
 mod outlet;
+mod paper;
 pub mod profile;
 mod real_time;
 mod reconcile;
@@ -45,6 +47,7 @@ pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
 pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use memory_lock::{LockError, LockMemory, lock_memory};
+pub use paper::paper;
 pub use real_time::{RealTime, take_real_time};
 pub use reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 pub use recorder::{JournalBounds, RecorderDuty, RecorderReport};

@@ -13,10 +13,10 @@ use super::topology::{DutyKind, Topology};
 use super::{COMMAND_RING_SLOTS, CoreReport, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
 use crate::journal::{LoadError, Tape};
-use crate::ring::{Flag, spsc};
+use crate::ring::{Flag, Producer, spsc};
 use crate::sim::{Market, QueueModel, QueuePosition, Venue, VenueLimits};
 use crate::strategy::Strategy;
-use crate::types::{InstrumentTable, Money, VenueId};
+use crate::types::{InstrumentTable, Money, Record, VenueId};
 use crate::venue::{FeedConfig, MarketFeed};
 
 /// What a replay needs beside capture, engine and strategy.
@@ -117,10 +117,26 @@ pub fn replay<S: Strategy + Send + 'static>(
     config: EngineConfig,
     strategy: S,
 ) -> Result<ReplayOutcome, ReplayError> {
+    let (table, feed) = (options.table.clone(), options.feed);
+    let decoder = |venue: VenueId| {
+        MarketFeed::new(venue, &table, feed).map(|feed| (venue, feed)).ok_or(ReplayError::NoDecoder(venue.name()))
+    };
+    let feeds = options.venues.iter().copied().map(decoder).collect::<Result<Vec<_>, _>>()?;
+    let make_feed = |to_sim| Box::new(ReplayFeedDuty::new(tape, feeds, table.clone(), to_sim)) as Box<dyn Duty>;
+    assemble(make_feed, options, config, strategy)
+}
+
+/// Joins a feed, whoever its market comes from, with the simulated venue and the core, and runs them to their end.
+pub(super) fn assemble<S: Strategy + Send + 'static>(
+    make_feed: impl FnOnce(Producer<Record>) -> Box<dyn Duty>,
+    options: ReplayOptions,
+    config: EngineConfig,
+    strategy: S,
+) -> Result<ReplayOutcome, ReplayError> {
     let ReplayOptions {
-        venues,
+        venues: _,
         table,
-        feed,
+        feed: _,
         topology,
         cpus,
         idle,
@@ -132,10 +148,6 @@ pub fn replay<S: Strategy + Send + 'static>(
         observer,
         stop,
     } = options;
-    let decoder = |venue: VenueId| {
-        MarketFeed::new(venue, &table, feed).map(|feed| (venue, feed)).ok_or(ReplayError::NoDecoder(venue.name()))
-    };
-    let feeds = venues.into_iter().map(decoder).collect::<Result<Vec<_>, _>>()?;
     let (to_sim, from_feed) = spsc(MARKET_RING_SLOTS);
     let (to_core, from_sim) = spsc(MARKET_RING_SLOTS);
     let (to_venue, from_core) = spsc(COMMAND_RING_SLOTS);
@@ -148,7 +160,7 @@ pub fn replay<S: Strategy + Send + 'static>(
     let engine = Engine::new(&table, config, strategy);
     let (core, _status) = CoreDuty::new(engine, vec![from_sim], to_venue, None, false, has_ended.clone());
     let mut parts: Vec<(DutyKind, Box<dyn Duty>)> = vec![
-        (DutyKind::Feed, Box::new(ReplayFeedDuty::new(tape, feeds, table, to_sim))),
+        (DutyKind::Feed, make_feed(to_sim)),
         (
             DutyKind::Gateway,
             Box::new(SimVenueDuty::new(

@@ -3,6 +3,7 @@
 //! Depends on nothing else here. Everything that crosses a ring is a [`Record`]: 56 bytes of plain words,
 //! one cache line together with the slot's sequence number.
 
+mod calendar;
 mod command;
 mod decimal;
 mod event;
@@ -12,6 +13,7 @@ mod listing;
 mod num;
 mod record;
 
+pub use calendar::date;
 pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
 pub use decimal::{DecimalError, Step};
 pub use event::{

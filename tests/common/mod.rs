@@ -61,6 +61,36 @@ pub fn tercel<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> C
     command
 }
 
+/// Runs a command to its end; what it said if that was not good.
+pub fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    Err(format!("{command:?}: {}\n{said}", output.status))
+}
+
+/// Returns the Python of an environment of that name that has the packages, made now or by an earlier run.
+pub fn python(name: &str, requirements: &Path) -> Result<PathBuf, String> {
+    let wanted = std::fs::read_to_string(requirements).map_err(|e| e.to_string())?;
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (python, marker) = (home.join("bin/python"), home.join("requirements.txt"));
+    // Written last: an environment that was not finished, or is of other versions, is made anew.
+    if std::fs::read_to_string(&marker).is_ok_and(|made| made == wanted)
+        && succeed(Command::new(&python).arg("-V")).is_ok()
+    {
+        return Ok(python);
+    }
+    let _ = std::fs::remove_dir_all(&home);
+    succeed(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+    let install =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"];
+    succeed(Command::new(&python).args(install).arg("--requirement").arg(requirements))?;
+    std::fs::write(&marker, &wanted).map_err(|e| e.to_string())?;
+    Ok(python)
+}
+
 /// Runs it to its end; says what it said if it did not end well.
 pub fn good(command: &mut Command) -> Output {
     let output = command.output().unwrap();

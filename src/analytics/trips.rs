@@ -1,0 +1,167 @@
+//! Turns fills into round trips: from flat to flat.
+//!
+//! A trip begins with the fill that opens a position and ends with the one that brings it back to nothing. A fill that turns the
+//! position over ends one trip and begins the next; its fee is divided between them by quantity. The result of a trip is what
+//! it did to the wallet, fees and funding included, so that all trips and the one under way add up to the change of the wallet.
+
+use crate::types::{Lots, Money, Nanos};
+
+/// Trips of one instrument or of all, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TripCounts {
+    /// Trips that ended.
+    pub closed: u64,
+    /// Those that earned.
+    pub wins: u64,
+    /// Those that lost; one that did neither counts as neither.
+    pub losses: u64,
+    /// What the winning ones earned.
+    pub won: Money,
+    /// What the losing ones lost, as an amount above zero.
+    pub lost: Money,
+    /// The best result.
+    pub best: Money,
+    /// The worst result.
+    pub worst: Money,
+    /// Time from the opening to the closing fill, all trips together.
+    pub held_ns: u128,
+}
+
+impl TripCounts {
+    fn note(&mut self, result: Money, held_ns: u64) {
+        self.closed += 1;
+        self.held_ns += u128::from(held_ns);
+        if result > Money::ZERO {
+            self.wins += 1;
+            self.won = self.won.saturating_add(result);
+        } else if result < Money::ZERO {
+            self.losses += 1;
+            self.lost = self.lost.saturating_sub(result);
+        }
+        (self.best, self.worst) = match self.closed {
+            1 => (result, result),
+            _ => (self.best.max(result), self.worst.min(result)),
+        };
+    }
+
+    /// Adds what `other` counts.
+    pub fn add(&mut self, other: &Self) {
+        if other.closed == 0 {
+            return;
+        }
+        (self.best, self.worst) = match self.closed {
+            0 => (other.best, other.worst),
+            _ => (self.best.max(other.best), self.worst.min(other.worst)),
+        };
+        self.closed += other.closed;
+        self.wins += other.wins;
+        self.losses += other.losses;
+        self.won = self.won.saturating_add(other.won);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.held_ns += other.held_ns;
+    }
+
+    /// What all trips that ended did to the wallet.
+    pub fn net(&self) -> Money {
+        self.won.saturating_sub(self.lost)
+    }
+}
+
+/// The wallet and the position after an execution.
+#[derive(Clone, Copy, Debug)]
+pub struct After {
+    /// Position.
+    pub position: Lots,
+    /// Realised profit less fees and funding since the session began.
+    pub wallet: Money,
+}
+
+/// Follows one instrument.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trips {
+    position: Lots,
+    opened_at: Nanos,
+    /// The wallet's change when the last trip ended: corrections that come while flat count for the next.
+    wallet: Money,
+    counts: TripCounts,
+}
+
+impl Trips {
+    /// Begins with a position that was there before: its trip began now.
+    pub fn begin(&mut self, position: Lots, at: Nanos) {
+        (self.position, self.opened_at) = (position, at);
+    }
+
+    /// An execution of `qty` for `fee` led to `after`.
+    pub fn on_fill(&mut self, qty: Lots, fee: Money, after: After, at: Nanos) {
+        let before = std::mem::replace(&mut self.position, after.position);
+        let (was, is) = (before.get().signum(), after.position.get().signum());
+        if was == 0 {
+            self.opened_at = at;
+        } else if was != is {
+            // What was opened beyond the turn pays its part of the fee in the trip that it opens.
+            let opened = after.position.saturating_abs();
+            let result = after.wallet.saturating_add(fee.pro_rata(opened, qty)).saturating_sub(self.wallet);
+            self.counts.note(result, at.saturating_since(self.opened_at));
+            self.wallet = self.wallet.saturating_add(result);
+            self.opened_at = at;
+        }
+    }
+
+    /// The trips that ended.
+    pub fn counts(&self) -> &TripCounts {
+        &self.counts
+    }
+
+    /// Whether a trip is under way.
+    pub fn is_open(&self) -> bool {
+        !self.position.is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives (signed quantity, fee, realised so far before fees).
+    fn follow(fills: &[(i64, i128, i128)]) -> (Trips, Money) {
+        let (mut trips, mut position, mut fees) = (Trips::default(), 0, 0);
+        let mut wallet = Money::ZERO;
+        for (at, &(qty, fee, realised)) in fills.iter().enumerate() {
+            position += qty;
+            fees += fee;
+            wallet = Money::new(realised - fees);
+            let after = After { position: Lots::new(position), wallet };
+            trips.on_fill(Lots::new(qty.abs()), Money::new(fee), after, Nanos::new(at as u64 * 10));
+        }
+        (trips, wallet)
+    }
+
+    #[test]
+    fn a_trip_is_from_flat_to_flat_with_all_its_fees() {
+        let (trips, wallet) = follow(&[(5, 2, 0), (5, 2, 0), (-4, 1, 40), (-6, 3, 100), (-1, 1, 100), (1, 1, 99)]);
+        let counts = trips.counts();
+        assert_eq!((counts.closed, counts.wins, counts.losses), (2, 1, 1));
+        assert_eq!((counts.won, counts.lost), (Money::new(92), Money::new(3)));
+        assert_eq!((counts.best, counts.worst), (Money::new(92), Money::new(-3)));
+        assert_eq!(counts.held_ns, 30 + 10);
+        assert_eq!(counts.net(), wallet);
+        assert!(!trips.is_open());
+    }
+
+    #[test]
+    fn a_turn_ends_one_trip_and_begins_the_next_with_its_part_of_the_fee() {
+        // Ten sold at a fee of ten: four close, six open.
+        let (trips, wallet) = follow(&[(4, 1, 0), (-10, 10, 50), (6, 2, 30)]);
+        let counts = trips.counts();
+        assert_eq!((counts.best, counts.worst), (Money::new(50 - 1 - 4), Money::new(-20 - 6 - 2)));
+        assert_eq!(counts.net(), wallet);
+    }
+
+    #[test]
+    fn what_is_open_is_in_no_trip() {
+        let (trips, wallet) = follow(&[(4, 1, 0), (-2, 1, 7)]);
+        assert!(trips.is_open());
+        assert_eq!((trips.counts().closed, wallet), (0, Money::new(5)));
+    }
+}

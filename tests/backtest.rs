@@ -1,0 +1,230 @@
+//! `tercel backtest`, `validate`, `report` and `paper`: the accounting identity over every capture, what they write, and how they end.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{Scratch, captures, generated, good, say, summary, tercel, topologies};
+use serde_json::Value;
+use tercel::journal::synthetic::SyntheticConfig;
+use tercel::types::VenueId;
+
+/// Captures of linear and spot instruments, and whether their book must start empty.
+const CAPTURES: &[(&str, bool)] = &[
+    ("binance-usdm/20240808-btcusdt", false),
+    ("binance-usdm/20240808-ethusdt", false),
+    ("binance-usdm/20230404-btcusdt", false),
+    ("binance-usdm/20210722-4sym-100ms", false),
+    ("binance-usdm/20260928-btcusdt-depth-burst", true),
+    ("binance-usdm/20260930-btc-eth-markprice", false),
+    ("binance-spot/20240808-btcusdt", false),
+    ("binance-spot/20230405-btcusdt-nosnapshot", true),
+    ("binance-spot/20240723-nexousdt-34h", false),
+    // Inverse contracts are refused by risk: books that agree on nothing.
+    ("binance-coinm/20210722-10sym-100ms", false),
+    ("bybit/linear-20260809-4sym-ob200", false),
+    ("bybit/linear-20250613-4sym-ob1", false),
+    ("bybit/linear-20241201-xrpusdt-ob500-archive", false),
+    ("bybit/linear-20260930-btc-eth-tickers", false),
+    ("bybit/spot-testnet-20260913-btcusdt-ob50-ob1", false),
+];
+
+/// The feed that the other tests trade on, and a configuration that trades on it often.
+fn eager(dir: &Scratch) -> (PathBuf, PathBuf) {
+    let config = SyntheticConfig { depth_events: 6_000, ..SyntheticConfig::new(VenueId::BYBIT, 77) };
+    let file = dir.file("eager.toml");
+    std::fs::write(&file, "[imbalance-taker]\nthreshold = 0.1\nedge-bar-bps = 0\n").unwrap();
+    (generated(dir, &config, true), file)
+}
+
+fn backtest(dir: &Scratch, capture: &Path, args: &[&str]) -> Value {
+    let json = dir.file("report.json");
+    good(tercel(["backtest".as_ref(), capture.as_os_str()]).args(args).arg("--json").arg(&json));
+    summary(&json)
+}
+
+/// A decimal in units of 10⁻¹², exactly.
+fn pico(value: &Value) -> i128 {
+    tercel::types::Money::parse(value.as_str().unwrap().as_bytes()).unwrap().get()
+}
+
+/// Computes the identity anew from what the report says, rather than believing its verdict; returns how many fills there were.
+fn assert_identity(name: &str, report: &Value) -> u64 {
+    let of = |part: &str, key: &str| pico(&report[part][key]);
+    let books = |key| of("identity", key);
+    let change = books("realised") - books("fees") - books("funding");
+    assert_eq!(books("wallet_venue") - books("wallet_start"), change, "{name}");
+    assert_eq!(report["identity"]["holds"], true, "{name}");
+    let profit = of("pnl", "spread") + of("pnl", "inventory") - of("pnl", "fees") - of("pnl", "funding");
+    assert_eq!(of("pnl", "total"), profit, "{name}");
+    assert_eq!(of("returns", "equity_end") - of("returns", "equity_start"), profit, "{name}");
+    if report["trips"]["open"] == 0 {
+        assert_eq!(of("trips", "net"), change, "{name}: flat, all of it is in round trips");
+    }
+    report["turnover"]["fills"].as_u64().unwrap()
+}
+
+#[test]
+fn the_accounting_identity_holds_over_every_capture_with_both_strategies() {
+    let dir = Scratch::new("identity");
+    let (mut ran, mut missing, mut fills) = (0, 0, [0, 0]);
+    for &(name, is_empty_at_first) in CAPTURES {
+        let capture = captures().join(format!("{name}.jsonl.gz"));
+        if !capture.exists() {
+            missing += 1;
+            say(&format!("SKIPPED: {name}: no such capture in {}", captures().display()));
+            continue;
+        }
+        ran += 1;
+        let empty: &[&str] = if is_empty_at_first { &["--assume-empty"] } else { &[] };
+        for (idx, strategy) in ["market-maker", "imbalance-taker"].into_iter().enumerate() {
+            let report = backtest(&dir, &capture, &[&["--strategy", strategy, "--edge-bar", "0"], empty].concat());
+            fills[idx] += assert_identity(&format!("{name} with {strategy}"), &report);
+        }
+    }
+    say(&format!(
+        "IDENTITY: {ran} captures, {} fills of the maker, {} of the taker, {missing} missing",
+        fills[0], fills[1]
+    ));
+    assert!(missing > 0 || fills.iter().all(|count| *count > 500), "{fills:?}");
+}
+
+#[test]
+fn a_report_is_the_same_on_every_topology_and_agrees_with_the_replay() {
+    let dir = Scratch::new("same-report");
+    let (capture, config) = eager(&dir);
+    let config = config.to_str().unwrap();
+    for strategy in ["market-maker", "imbalance-taker"] {
+        let args = ["--strategy", strategy, "--config", config];
+        let mut first: Option<Value> = None;
+        for topology in topologies() {
+            let report = backtest(&dir, &capture, &[&args[..], &["--topology", &topology]].concat());
+            assert!(assert_identity(strategy, &report) > 20);
+            match &first {
+                None => first = Some(report),
+                Some(first) => assert!(*first == report, "{strategy} on {topology}"),
+            }
+        }
+        // The engine's own books, made by the engine and not by the report.
+        let json = dir.file("replay.json");
+        good(tercel(["replay".as_ref(), capture.as_os_str()]).args(args).arg("--json").arg(&json));
+        let (replay, report) = (summary(&json), first.unwrap());
+        for key in ["total", "spread", "inventory", "fees"] {
+            assert_eq!(pico(&replay["pnl"][key]), pico(&report["pnl"][key]), "{strategy}: {key}");
+        }
+        assert_eq!(replay["orders"]["sent"], report["orders"]["sent"], "{strategy}");
+        assert_eq!(replay["fills"], report["turnover"]["fills"], "{strategy}");
+    }
+}
+
+#[test]
+fn a_report_is_three_whole_files_and_the_reference_may_be_ones_own() {
+    let dir = Scratch::new("report-files");
+    let (capture, _) = eager(&dir);
+    let out = dir.file("out");
+    let series = dir.file("index.csv");
+    std::fs::write(&series, "time,value\n1,100\n").unwrap();
+    let report = backtest(
+        &dir,
+        &capture,
+        &["--report", out.to_str().unwrap(), "--reference-file", series.to_str().unwrap(), "--sample", "100ms"],
+    );
+    assert_eq!(report["reference"]["name"], "index.csv");
+    assert_eq!(report["reference"]["beta"], Value::Null, "a series that does not move explains nothing");
+    assert_eq!(report["span"]["sample_s"], 0.1);
+    assert_eq!(summary(&out.join("report.json")), report);
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(
+        page.trim_end().ends_with("</html>") && page.contains("id=\"equity\"") && page.contains("class=\"mark buy\"")
+    );
+    assert!(std::fs::read_to_string(out.join("report.md")).unwrap().contains("## Accounts"));
+    let mut names: Vec<String> =
+        std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["report.html", "report.json", "report.md"], "nothing half-written is left");
+    for (args, wants) in [
+        (["--reference", "NOSUCH"], "NOSUCH"),
+        (["--reference-file", "/nowhere/x.csv"], "/nowhere/x.csv"),
+        (["--sample", "0s"], "--sample"),
+    ] {
+        let output = tercel(["backtest".as_ref(), capture.as_os_str()]).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(wants), "{said}");
+    }
+}
+
+#[test]
+fn validate_ends_with_the_reason_for_each_target_missed() {
+    let dir = Scratch::new("validate");
+    let (capture, config) = eager(&dir);
+    let json = dir.file("validate.json");
+    let run = |args: &[&str]| {
+        let mut command = tercel(["validate".as_ref(), capture.as_os_str()]);
+        let output = command.args(args).arg("--json").arg(&json).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&["--max-drawdown", "0.15", "--min-trades", "1", "--min-sharpe", "-1e9"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("3 of 3 targets met"), "{said}");
+    let (code, said) = run(&["--max-drawdown", "0.15", "--min-sharpe", "1e9"]);
+    assert_eq!(code, Some(1), "{said}");
+    let missed: Vec<&str> = said.lines().filter(|line| line.starts_with("MISSED")).collect();
+    assert_eq!(missed.len(), 1, "{said}");
+    assert!(missed[0].contains("min-sharpe: found ") && missed[0].contains("asked at least 1000000000"), "{said}");
+    let written = summary(&json);
+    assert_eq!((&written["met"], &written["targets"][0]["met"]), (&Value::Bool(false), &Value::Bool(true)));
+    // Nothing traded: a ratio that is not defined is missed, and said to be so.
+    let (code, said) = run(&["--strategy", "watch", "--min-win-rate", "0", "--min-sharpe", "-1e9"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(said.matches("not defined for this session").count(), 2, "{said}");
+    let (code, said) = run(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--max-drawdown"), "{said}");
+    // Targets of the configuration; an option replaces its key.
+    let text = std::fs::read_to_string(&config).unwrap() + "[validate]\nmin-sharpe = 1e9\nmin-fills = 1\n";
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    assert_eq!(run(&["--config", config]).0, Some(1));
+    assert_eq!(run(&["--config", config, "--min-sharpe", "-1e9"]).0, Some(0));
+}
+
+#[test]
+fn a_live_session_is_reported_from_its_journal() {
+    let dir = Scratch::new("journal-report");
+    let journal = dir.file("journal");
+    let json = dir.file("run.json");
+    good(tercel(["run", "--for", "4s", "--journal"]).arg(&journal).arg("--json").arg(&json));
+    let out = dir.file("report.json");
+    good(tercel(["report", "--journal"]).arg(&journal).arg("--json").arg(&out));
+    let (run, report) = (summary(&json), summary(&out));
+    assert!(assert_identity("a live session", &report) > 0, "{run}");
+    assert_eq!(report["turnover"]["fills"], run["fills"]);
+    for key in ["spread", "fees"] {
+        assert_eq!(pico(&run["pnl"][key]), pico(&report["pnl"][key]), "{key}");
+    }
+    let filled = report["orders"]["filled"].as_u64().unwrap();
+    assert!(filled > 0, "executions that name the venue's number alone belong to their orders: {}", report["orders"]);
+    assert_eq!(report["slippage_bps"]["all"]["fills"], report["turnover"]["fills"], "every decision's mid is known");
+}
+
+#[test]
+fn a_paper_session_trades_the_live_market_and_ends_in_order_when_it_is_asked_to() {
+    let dir = Scratch::new("paper");
+    let json = dir.file("paper.json");
+    let mut session = tercel(["paper", "--json"]).arg(&json).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    good(std::process::Command::new("kill").arg("-INT").arg(session.id().to_string()));
+    assert_eq!(session.wait().unwrap().code(), Some(0));
+    let report = summary(&json);
+    assert!(assert_identity("a paper session", &report) > 0, "{}", report["orders"]);
+    assert_eq!(report["kind"], "Paper session");
+    // A real venue needs a name to trade, and no key.
+    let config = dir.file("testnet.toml");
+    std::fs::write(&config, "[venue]\nenvironment = \"testnet\"\nrest = \"http://127.0.0.1:1\"\n").unwrap();
+    let output = tercel(["paper", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("no instrument"), "{said}");
+}
