@@ -52,6 +52,15 @@ impl NaiveBook {
         Touch { bid: self.bids.last_key_value().map(level), ask: self.asks.first_key_value().map(level) }
     }
 
+    /// The quantity at a price, zero where there is none.
+    pub fn qty_at(&self, side: Side, px: Ticks) -> Lots {
+        let map = match side {
+            Side::Bid => &self.bids,
+            Side::Ask => &self.asks,
+        };
+        map.get(&px).copied().unwrap_or(Lots::ZERO)
+    }
+
     /// How many levels a side has.
     pub fn levels(&self, side: Side) -> usize {
         match side {
