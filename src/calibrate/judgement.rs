@@ -327,7 +327,7 @@ mod tests {
         for n in 0..100u64 {
             let filled = if n % 3 == 0 { 10 } else { 0 };
             lived.push_for_tests(order(n, filled, n * 1_000), 1_000 + n % 2 + if n < 50 { 0 } else { late });
-            let is_wrong = wrong > 0 && n as usize % wrong == 0;
+            let is_wrong = wrong > 0 && (n as usize).is_multiple_of(wrong);
             let guess = if is_wrong { 10 - filled } else { filled };
             guesses.insert(ClientOrderId(n), predicted(guess, n * 1_000 + 60 + fill_off));
         }

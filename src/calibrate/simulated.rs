@@ -48,7 +48,7 @@ impl Simulated {
         let candidate = |&position: &QueuePosition| {
             let market = || Market::Queue(QueueModel::with_position(position));
             let mut venue =
-                Venue::new(table.iter().map(|(_, spec)| (*spec, market())).collect(), VenueLimits::default());
+                Venue::new(table.iter().map(|(_, spec)| (*spec, market())).collect(), VenueLimits::simulation());
             // What could be afforded was the lived venue's to say.
             let account = venue.open_account(Money::new(Money::ONE.get().saturating_mul(1_000_000_000)), 10_000);
             Candidate { position, venue, account, predicted: HashMap::new() }

@@ -153,7 +153,7 @@ pub(super) fn assemble<S: Strategy + Send + 'static>(
     let (to_venue, from_core) = spsc(COMMAND_RING_SLOTS);
 
     let listings = table.iter().map(|(_, spec)| (*spec, Market::Queue(QueueModel::with_position(queue)))).collect();
-    let mut exchange = Venue::new(listings, VenueLimits::default());
+    let mut exchange = Venue::new(listings, VenueLimits::simulation());
     let account = exchange.open_account(balance, leverage_e2);
 
     let has_ended = Flag::new();

@@ -21,6 +21,7 @@ mod population;
 mod position;
 mod queue;
 mod record;
+mod records;
 mod rng;
 mod thin;
 mod venue;

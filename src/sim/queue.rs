@@ -283,7 +283,15 @@ impl QueueModel {
 
     fn set_level(&mut self, side: Side, level: Level, at_venue: Nanos) {
         self.taken[side as usize].retain(|taken| taken.px != level.px);
-        if self.ours[side as usize].iter().any(|resting| resting.order.px == level.px) {
+        // Best price first: most levels lie beyond our first or our last.
+        let ours = &self.ours[side as usize];
+        let spans = |first: &Resting, last: &Resting| {
+            let range = rank(side, last.order.px)..=rank(side, first.order.px);
+            range.contains(&rank(side, level.px))
+        };
+        if ours.first().zip(ours.last()).is_some_and(|(first, last)| spans(first, last))
+            && ours.iter().any(|resting| resting.order.px == level.px)
+        {
             let before = self.shown_qty(side, level.px);
             for resting in self.ours[side as usize].iter_mut().filter(|resting| resting.order.px == level.px) {
                 resting.on_level(self.position, before, level.qty, at_venue);

@@ -290,6 +290,13 @@ pub struct VenueLimits {
     pub slippage_e4: i64,
 }
 
+impl VenueLimits {
+    /// For simulations, in which nobody asks for what is over: a thousand closed orders and executions, which stay in the cache.
+    pub fn simulation() -> Self {
+        Self { closed_orders_max: 1_000, executions_max: 1_000, ..Self::default() }
+    }
+}
+
 impl Default for VenueLimits {
     fn default() -> Self {
         Self { open_orders_max: 500, closed_orders_max: 100_000, executions_max: 100_000, slippage_e4: 500 }

@@ -15,12 +15,13 @@ use super::{
         AccountId, AmendRequest, Execution, ExecutionKind, OrderKind, OrderRecord, PlaceRequest, Refusal, VenueEvent,
         VenueLimits,
     },
+    records::OrderRecords,
 };
 use crate::types::{
     BookState, Command, CommandKind, Event, InstrumentId, InstrumentSpec, Lots, Money, Nanos, OrderStatus, Product,
     Rate, Side, Ticks, TimeInForce,
 };
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 struct Listing {
     spec: InstrumentSpec,
@@ -34,7 +35,7 @@ struct Listing {
 pub struct Venue {
     listings: Vec<Listing>,
     accounts: Vec<Account>,
-    orders: BTreeMap<OrderNo, OrderRecord>,
+    orders: OrderRecords,
     by_link: HashMap<(AccountId, LinkId), OrderNo>,
     /// Open orders by account and instrument, oldest first; see [`Self::open_idx`].
     open: Vec<Vec<OrderNo>>,
@@ -58,7 +59,7 @@ impl Venue {
         Self {
             listings: listings.into_iter().map(listing).collect(),
             accounts: Vec::new(),
-            orders: BTreeMap::new(),
+            orders: OrderRecords::default(),
             by_link: HashMap::new(),
             open: Vec::new(),
             closed: VecDeque::new(),
@@ -150,7 +151,7 @@ impl Venue {
             }
         }
         let tif = if request.kind == OrderKind::Market { TimeInForce::ImmediateOrCancel } else { request.tif };
-        let no = no.filter(|no| !self.orders.contains_key(no)).unwrap_or_else(|| self.next_order_no());
+        let no = no.filter(|no| !self.orders.contains(*no)).unwrap_or_else(|| self.next_order_no());
         let record = OrderRecord {
             no,
             account,
@@ -171,7 +172,7 @@ impl Venue {
             created: now,
             updated: now,
         };
-        self.orders.insert(no, record);
+        self.orders.insert(record);
         if !request.link.is_none() {
             self.by_link.insert((account, request.link), no);
         }
@@ -503,24 +504,24 @@ impl Venue {
 
     /// Returns an order of an account by number, open or still remembered.
     pub fn find_order(&self, account: AccountId, no: OrderNo) -> Option<&OrderRecord> {
-        self.orders.get(&no).filter(|record| record.account == account)
+        self.orders.get(no).filter(|record| record.account == account)
     }
 
     /// Returns an order of an account by the client's name, open or still remembered.
     pub fn find_link(&self, account: AccountId, link: LinkId) -> Option<&OrderRecord> {
-        self.orders.get(self.by_link.get(&(account, link))?)
+        self.orders.get(*self.by_link.get(&(account, link))?)
     }
 
     /// Returns the remembered orders of an account, newest first.
     pub fn orders(&self, account: AccountId) -> impl Iterator<Item = &OrderRecord> {
-        self.orders.values().rev().filter(move |record| record.account == account)
+        self.orders.newest_first().filter(move |record| record.account == account)
     }
 
     /// Returns the open orders of an account in an instrument, oldest first.
     pub fn open_orders(&self, account: AccountId, instrument: InstrumentId) -> impl Iterator<Item = &OrderRecord> {
         let open = (account.0 as usize) < self.accounts.len() && instrument.idx() < self.listings.len();
         let nos = if open { &self.open[self.open_idx(account, instrument)][..] } else { &[] };
-        nos.iter().filter_map(|no| self.orders.get(no))
+        nos.iter().filter_map(|no| self.orders.get(*no))
     }
 
     /// Returns the remembered executions, newest first.
@@ -539,7 +540,7 @@ impl Venue {
     /// When money or orders are not accounted for.
     pub fn assert_invariants(&self) {
         self.accounts.iter().for_each(Account::assert_invariants);
-        for record in self.orders.values() {
+        for record in self.orders.newest_first() {
             let open = &self.open[self.open_idx(record.account, record.instrument)];
             assert_eq!(record.is_open(), open.contains(&record.no), "an order is open in both tables or in neither");
             assert!(record.filled <= record.qty, "an order is never filled beyond its quantity");
@@ -560,7 +561,7 @@ impl Venue {
     }
 
     fn open_leaves(&self, open: &[OrderNo], side: Side, reduce_only: bool) -> Lots {
-        let mine = open.iter().filter_map(|no| self.orders.get(no));
+        let mine = open.iter().filter_map(|no| self.orders.get(*no));
         mine.filter(|record| record.side == side && record.reduce_only == reduce_only)
             .fold(Lots::ZERO, |sum, record| sum.saturating_add(record.unfilled()))
     }
@@ -647,7 +648,7 @@ impl Venue {
     fn book_fill(&mut self, instrument: InstrumentId, fill: &Fill, now: Nanos) {
         let mark = self.mark(instrument).unwrap_or(fill.px);
         let spec = self.listings[instrument.idx()].spec;
-        let Some(record) = self.orders.get_mut(&fill.no) else { return };
+        let Some(record) = self.orders.get_mut(fill.no) else { return };
         let account = record.account;
         let effect =
             self.accounts[account.0 as usize].fill(instrument, &spec, fill.side, fill.px, fill.qty, fill.is_maker);
@@ -690,7 +691,7 @@ impl Venue {
 
     /// Changes a record, tells so, and files it away if that ended it.
     fn change(&mut self, no: OrderNo, now: Nanos, change: impl FnOnce(&mut OrderRecord)) {
-        let Some(record) = self.orders.get_mut(&no) else { return };
+        let Some(record) = self.orders.get_mut(no) else { return };
         change(record);
         record.updated = now;
         let record = *record;
@@ -706,7 +707,7 @@ impl Venue {
         self.closed.push_back(no);
         if self.closed.len() > self.limits.closed_orders_max
             && let Some(oldest) = self.closed.pop_front()
-            && let Some(forgotten) = self.orders.remove(&oldest)
+            && let Some(forgotten) = self.orders.remove(oldest)
         {
             self.by_link.remove(&(forgotten.account, forgotten.link));
         }
@@ -716,15 +717,24 @@ impl Venue {
     fn settle(&mut self, account: AccountId, instrument: InstrumentId, now: Nanos) {
         let at = self.open_idx(account, instrument);
         let position = self.accounts[account.0 as usize].holding(instrument).qty.get();
+        let spec = self.listings[instrument.idx()].spec;
+        // One look at each open order: what the sides are worth for margin, and what reduce-only orders promise to close.
+        let (mut values, mut promised) = ([Money::ZERO; 2], [Lots::ZERO; 2]);
+        for record in self.open[at].iter().filter_map(|no| self.orders.get(*no)) {
+            let side = record.side as usize;
+            if record.reduce_only {
+                promised[side] = promised[side].saturating_add(record.unfilled());
+            } else {
+                values[side] = values[side].saturating_add(spec.notional(record.px, record.unfilled()));
+            }
+        }
         for side in [Side::Bid, Side::Ask] {
             let room = Lots::new(position.saturating_mul(-side.sign()).max(0));
-            while self.open_leaves(&self.open[at], side, true) > room {
-                let newest = self.open[at]
-                    .iter()
-                    .rev()
-                    .copied()
-                    .find(|no| self.orders.get(no).is_some_and(|record| record.side == side && record.reduce_only));
-                let Some(no) = newest else { break };
+            while promised[side as usize] > room {
+                let newest = self.open[at].iter().rev().filter_map(|no| self.orders.get(*no));
+                let mut newest = newest.filter(|record| record.side == side && record.reduce_only);
+                let Some((no, unfilled)) = newest.next().map(|record| (record.no, record.unfilled())) else { break };
+                promised[side as usize] = promised[side as usize].saturating_sub(unfilled);
                 let mut reports = Vec::new();
                 self.listings[instrument.idx()].market.cancel(no, CancelReason::ReduceOnly, &mut reports);
                 self.change(no, now, |record| {
@@ -733,13 +743,7 @@ impl Venue {
                 });
             }
         }
-        let spec = self.listings[instrument.idx()].spec;
-        let value = |side| {
-            let mine = self.open[at].iter().filter_map(|no| self.orders.get(no));
-            mine.filter(|record| record.side == side && !record.reduce_only)
-                .fold(Money::ZERO, |sum, record| sum.saturating_add(spec.notional(record.px, record.unfilled())))
-        };
-        let (bids, asks) = (value(Side::Bid), value(Side::Ask));
+        let [bids, asks] = values;
         let owner = &mut self.accounts[account.0 as usize];
         owner.set_open_orders(instrument, bids, asks);
         owner.assert_invariants();

@@ -12,6 +12,9 @@ use tercel::sim::QueuePosition;
 
 const ROUNDS: usize = 9;
 
+/// One run: orders filled, and seconds.
+type Run<'a> = &'a dyn Fn() -> (usize, f64);
+
 fn filled(orders: &[bench_parts::Ended]) -> usize {
     orders.iter().filter(|order| order.filled > 0).count()
 }
@@ -54,7 +57,7 @@ fn main() {
         let sum = tape.messages.iter().fold(0, |sum, message| sum ^ black_box(message.at()));
         (black_box(sum) as usize, start.elapsed().as_secs_f64())
     };
-    let contenders: [(&str, &dyn Fn() -> (usize, f64)); 6] = [
+    let contenders: [(&str, Run<'_>); 6] = [
         ("hftbacktest, ROIVector, power 2", &roi_vector),
         ("hftbacktest, HashMap, power 2", &hash_map),
         ("tercel, power:2", &|| ours(power)),

@@ -38,7 +38,7 @@ impl Simulation {
     /// Makes the venue.
     pub fn new(table: &InstrumentTable, position: QueuePosition) -> Self {
         let listing = |spec: &InstrumentSpec| (*spec, Market::Queue(QueueModel::with_position(position)));
-        let mut venue = Venue::new(table.iter().map(|(_, spec)| listing(spec)).collect(), VenueLimits::default());
+        let mut venue = Venue::new(table.iter().map(|(_, spec)| listing(spec)).collect(), VenueLimits::simulation());
         let account = venue.open_account(Money::new(Money::ONE.get() * 1_000_000_000), 10_000);
         let limits = Limits::default();
         Self {
