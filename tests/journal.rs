@@ -320,7 +320,7 @@ fn a_run_replays_to_identical_commands_and_another_parameter_does_not() {
     let script = dir.file("some.faults");
     std::fs::write(&script, FAULTS).unwrap();
     for (idx, (topology, has_faults)) in
-        [("feed+core+gateway", false), ("feed | core | gateway", false), ("feed+core | gateway", true)]
+        [("feed+core+gateway", false), ("feed | core | gateway", true), ("feed+core | gateway", true)]
             .iter()
             .enumerate()
     {
