@@ -582,6 +582,9 @@ fn trade(
                 recorder.bytes
             ),
         }
+        if let Some(error) = &recorder.prune_error {
+            println!("  warning: earlier journals could not be removed: {error}");
+        }
         if recorder.removed.runs > 0 {
             println!("  removed {} journals of earlier runs, {} bytes", recorder.removed.runs, recorder.removed.bytes);
         }

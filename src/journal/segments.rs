@@ -50,7 +50,9 @@ pub fn journals(folder: &Path) -> io::Result<Vec<JournalFiles>> {
         let entry = entry?;
         let path = entry.path();
         if let Some((stem, segment)) = parts(&path) {
-            found.entry(stem.to_owned()).or_default().insert(segment, (path.clone(), entry.metadata()?.len()));
+            // One that is gone meanwhile was removed by another run.
+            let Ok(metadata) = entry.metadata() else { continue };
+            found.entry(stem.to_owned()).or_default().insert(segment, (path.clone(), metadata.len()));
         }
     }
     let journal = |segments: BTreeMap<u32, (PathBuf, u64)>| JournalFiles {
@@ -103,7 +105,11 @@ pub fn prune(folder: &Path, current: &Path, keep: Retention) -> io::Result<Remov
         }
         // The last segment first: what is left, should this be cut short, is the beginning of a journal.
         for file in journal.segments.iter().rev() {
-            std::fs::remove_file(file)?;
+            match std::fs::remove_file(file) {
+                // Another run that shares the folder was quicker.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
         removed.runs += 1;
         removed.bytes += journal.bytes;

@@ -48,6 +48,8 @@ pub struct RecorderReport {
     pub bytes: u64,
     /// Journals of earlier runs that were removed.
     pub removed: Removed,
+    /// Why earlier journals could not be removed the last time, if so.
+    pub prune_error: Option<io::Error>,
     /// Why it is not whole, if it is not.
     pub error: Option<io::Error>,
 }
@@ -59,6 +61,7 @@ pub struct RecorderDuty {
     path: PathBuf,
     bounds: JournalBounds,
     removed: Removed,
+    prune_error: Option<io::Error>,
     is_lost: Flag,
     flush_due: Nanos,
     sync_due: Nanos,
@@ -86,6 +89,7 @@ impl RecorderDuty {
             path,
             bounds,
             removed: Removed::default(),
+            prune_error: None,
             is_lost,
             flush_due,
             sync_due,
@@ -110,7 +114,8 @@ impl RecorderDuty {
         }
         if segment >= self.bounds.segment_bytes {
             self.writer.rotate()?;
-            self.prune()?;
+            // What is left of earlier runs takes room, and is no reason to stop this one.
+            self.prune_error = self.prune().err();
         }
         Ok(())
     }
@@ -141,6 +146,7 @@ impl Duty for RecorderDuty {
             commands: self.writer.commands(),
             bytes: self.writer.bytes().1,
             removed: self.removed,
+            prune_error: self.prune_error,
             error,
         }))
     }
