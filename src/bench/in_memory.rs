@@ -10,11 +10,12 @@ use super::{BenchError, Contender, Distance, Round, Side, TcpCounters};
 use crate::engine::Engine;
 use crate::net::{Message, Role, WsCodec, WsLimits};
 use crate::ring::{Consumer, Flag, Producer, spsc};
+use crate::runtime::profile::cancelled;
 use crate::runtime::{
     COMMAND_RING_SLOTS, Clock, ClockProbe, CoreDuty, Duty, GatewayStamps, LatencyStages, MARKET_RING_SLOTS, histogram,
     stamp_between,
 };
-use crate::types::{Command, Control, Event, Lots, Meta, OrderStatus, OrderUpdate, Record, VenueId};
+use crate::types::{Command, Control, Event, Meta, Record, VenueId};
 use crate::venue::bybit::{ORDER_BYTES_MAX, OrderEncoder};
 use crate::venue::{Arrival, FeedConfig, MarketFeed};
 
@@ -105,21 +106,9 @@ impl Path {
     fn settle(&mut self, command: &Command) {
         let len = self.client.pending().len();
         self.client.sent(len);
-        let meta = Meta { recv: self.clock.now(), instrument: command.instrument, ..Meta::default() };
-        Event::Order(OrderUpdate {
-            meta,
-            client_id: command.client_id,
-            venue_order_id: 1,
-            side: command.side,
-            status: OrderStatus::Cancelled,
-            px: command.px,
-            qty: command.qty,
-            filled: Lots::ZERO,
-            reason: 0,
-            asked_at: crate::types::Nanos::ZERO,
-        })
-        .publish(&mut self.news);
-        self.core.poll(meta.recv);
+        let now = self.clock.now();
+        Event::Order(cancelled(command, now)).publish(&mut self.news);
+        self.core.poll(now);
     }
 }
 

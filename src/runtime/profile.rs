@@ -99,7 +99,8 @@ pub fn pass_engine<S: Strategy>(
     (engine.report(), given)
 }
 
-fn cancelled(command: &Command, at: Nanos) -> OrderUpdate {
+/// The venue's word that an order is gone: what a null venue says to each.
+pub(crate) fn cancelled(command: &Command, at: Nanos) -> OrderUpdate {
     OrderUpdate {
         meta: Meta { recv: at, instrument: command.instrument, ..Meta::default() },
         client_id: command.client_id,
