@@ -323,7 +323,9 @@ fn nothing_is_allocated_on_the_hot_path_and_memory_stays_flat() {
         // Feed and core; the simulated venue of a replay is not part of the engine.
         assert_eq!(found["hot_allocations"], 0, "{}", capture.display());
         let grown = number(&found, "/rss_bytes/end").saturating_sub(number(&found, "/rss_bytes/start"));
-        assert!(grown < 64 << 20, "{grown} bytes more at the end than at the start");
+        // Rings and tables are reserved before, and become resident as they are first used: the slower the core, the more of a
+        // ring. What grows with a capture would not stay below this, see `memory_does_not_grow_with_the_capture`.
+        assert!(grown < 128 << 20, "{grown} bytes more at the end than at the start");
     }
 }
 

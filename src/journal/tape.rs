@@ -7,10 +7,12 @@
 //! ```
 //!
 //! Memory: [`PIECES`] pieces of [`PIECE_BYTES`], however long the capture is. The replay's side neither allocates nor waits:
-//! a piece that is not there yet is work for a later poll.
+//! a piece that is not there yet is work for a later poll. The thread waits by parking and not in its channel: who wakes a
+//! thread there shares what it waited with, and frees that if the thread has ended by then.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::Thread;
 
 use super::load::{Capture, CaptureFile, Frame, LoadError, Merge};
 
@@ -39,7 +41,55 @@ enum Filled {
 
 enum Origin {
     Memory(Arc<Capture>),
-    Files { piece: Capture, filled: Receiver<Filled>, empty: SyncSender<Capture>, kept: Vec<Capture> },
+    Files { piece: Capture, filled: Receiver<Filled>, empty: EmptyPieces, kept: Vec<Capture> },
+}
+
+/// The way of the pieces back to the thread, which it parks for when there are none.
+struct EmptyPieces {
+    /// `None` once the tape is being dropped, so that the thread ends.
+    pieces: Option<SyncSender<Capture>>,
+    thread: Thread,
+}
+
+impl EmptyPieces {
+    /// Gives a piece back, or returns it if the thread has ended.
+    fn give(&self, piece: Capture) -> Result<(), Capture> {
+        let Some(pieces) = &self.pieces else { return Err(piece) };
+        let sent = pieces.try_send(piece);
+        self.thread.unpark();
+        sent.map_err(|(TrySendError::Full(piece) | TrySendError::Disconnected(piece))| piece)
+    }
+}
+
+impl Drop for EmptyPieces {
+    fn drop(&mut self) {
+        self.pieces = None;
+        self.thread.unpark();
+    }
+}
+
+/// Fills what is given until the capture ends or nobody reads it any more.
+fn fill(mut merge: Merge, to_fill: &Receiver<Capture>, to_tape: &SyncSender<Filled>) {
+    loop {
+        let mut piece = match to_fill.try_recv() {
+            Ok(piece) => piece,
+            Err(TryRecvError::Empty) => {
+                std::thread::park();
+                continue;
+            }
+            Err(TryRecvError::Disconnected) => return,
+        };
+        let next = match merge.fill(&mut piece, PIECE_BYTES) {
+            Ok(true) => Filled::Piece(piece),
+            Ok(false) => Filled::Last(piece, None),
+            Err(error) => Filled::Last(piece, Some(error)),
+        };
+        let is_last = matches!(next, Filled::Last(..));
+        // There is room for every piece: this never waits.
+        if to_tape.send(next).is_err() || is_last {
+            return;
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -62,27 +112,18 @@ impl Tape {
     /// # Errors
     /// [`LoadError`]: a file cannot be opened or is no capture. What is found wrong later is told by [`Self::into_error`].
     pub fn open(files: &[CaptureFile]) -> Result<Self, LoadError> {
-        let mut merge = Merge::open(files)?;
+        let merge = Merge::open(files)?;
         let (to_tape, filled) = sync_channel(PIECES);
         let (empty, to_fill) = sync_channel(PIECES);
         for _ in 1..PIECES {
             // There is room for all of them.
             let _ = empty.try_send(Capture::default());
         }
-        let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
-            for mut piece in to_fill.iter() {
-                let next = match merge.fill(&mut piece, PIECE_BYTES) {
-                    Ok(true) => Filled::Piece(piece),
-                    Ok(false) => Filled::Last(piece, None),
-                    Err(error) => Filled::Last(piece, Some(error)),
-                };
-                let is_last = matches!(next, Filled::Last(..));
-                if to_tape.send(next).is_err() || is_last {
-                    return;
-                }
-            }
-        });
-        thread.map_err(LoadError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || fill(merge, &to_fill, &to_tape))
+            .map_err(LoadError::Thread)?;
+        let empty = EmptyPieces { pieces: Some(empty), thread: thread.thread().clone() };
         let origin = Origin::Files { piece: Capture::default(), filled, empty, kept: Vec::with_capacity(PIECES) };
         Ok(Self { origin, next: 0, is_last: false, error: None })
     }
@@ -125,9 +166,7 @@ impl Tape {
         self.is_last |= error.is_some();
         self.error = error;
         self.next = 0;
-        if let Err(TrySendError::Full(piece) | TrySendError::Disconnected(piece)) =
-            empty.try_send(std::mem::replace(piece, next))
-        {
+        if let Err(piece) = empty.give(std::mem::replace(piece, next)) {
             // The thread has ended. To free the piece is not the replay's to do.
             kept.push(piece);
         }
