@@ -15,7 +15,7 @@ use std::process::{Command as Process, ExitCode};
 use serde::{Deserialize, Serialize};
 use tercel::book::{L2Book, Touch};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
-use tercel::risk::{Exposure, Request, Risk, RiskLimits};
+use tercel::risk::{BreakerLevel, Exposure, Request, Risk, RiskLimits};
 use tercel::types::{
     Book, BookKind, ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, Level, Lots, Meta, Money,
     Nanos, Side, Ticks, TimeInForce, VenueId,
@@ -99,10 +99,11 @@ fn risk_check(rounds: usize) -> usize {
         order_value_max: Money::new(1_000_000 * Money::ONE.get()),
         position_value_max: Money::new(1_000_000 * Money::ONE.get()),
         gross_value_max: Money::new(1_000_000 * Money::ONE.get()),
+        net_value_max: Money::new(1_000_000 * Money::ONE.get()),
         capital: Money::new(1_000_000 * Money::ONE.get()),
         ..RiskLimits::default()
     });
-    risk.on_equity(Money::new(1_000_000 * Money::ONE.get()));
+    risk.on_equity(Money::new(1_000_000 * Money::ONE.get()), Nanos::new(1_000_000_000));
     risk.set_trading(true);
     let level = |px| Some(Level { px: Ticks::new(px), qty: Lots::new(100) });
     let touch = Touch { bid: level(600_000), ask: level(600_001) };
@@ -116,11 +117,15 @@ fn risk_check(rounds: usize) -> usize {
                 px: Ticks::new(600_000 - idx % 10),
                 qty: Lots::new(10 + idx % 3),
                 reduce_only: false,
-                replaces: Lots::ZERO,
+                is_closing: false,
+                level: BreakerLevel::Normal,
+                replaces: (Lots::ZERO, Money::ZERO),
+                px_floor: Ticks::ZERO,
                 now: Nanos::new(1_000_000_000),
                 is_book_live: true,
                 touch: &touch,
                 confirmed_at: Nanos::new(1_000_000_000),
+                last_px: Some(Ticks::new(600_000)),
                 exposure: &exposure,
                 own_opposite_px: None,
             };
@@ -144,6 +149,8 @@ fn order_encode(rounds: usize) -> usize {
                 side: Side::Bid,
                 tif: TimeInForce::PostOnly,
                 reduce_only: false,
+                is_closing: false,
+                level: BreakerLevel::Normal,
                 instrument: InstrumentId(0),
                 client_id: ClientOrderId(idx + 1),
                 request: idx as u16 + 1,

@@ -186,6 +186,7 @@ impl Session {
             | Event::Link(_)
             | Event::Timer(_)
             | Event::Control(..)
+            | Event::Carried(_)
             | Event::Signal(_)
             | Event::Sent(_) => {}
         }

@@ -39,14 +39,18 @@ pub fn engine_config() -> EngineConfig {
             order_value_max: plenty,
             position_value_max: plenty,
             gross_value_max: plenty,
+            net_value_max: plenty,
             open_orders_max: u32::MAX,
             capital: plenty,
             leverage_e2: 10_000,
             collar: Rate::ONE,
+            trade_collar: Rate::ONE,
+            spread_max: Rate::ONE,
             stale_after_ns: u64::MAX,
             duplicate_within_ns: 0,
             day_loss_max: plenty,
             drawdown_max: plenty,
+            ..RiskLimits::default()
         },
         rates: RateLimits {
             create_per_s: 30_000_000,

@@ -179,7 +179,7 @@ impl Probe for Watcher {
     }
 
     fn checked(&self, risk: &Risk, budget: &RateBudget, request: &Request<'_>, verdict: Option<Refusal>) {
-        let is_new = request.replaces.is_zero();
+        let is_new = request.replaces.0.is_zero();
         self.0.borrow_mut().checked.push(SeenChecks {
             symbol: request.spec.symbol,
             side: request.side,
@@ -409,6 +409,7 @@ fn bound_text(bound: &Bound, spec: &InstrumentSpec) -> String {
         Bound::Is(yes) => format!("must be {}", if *yes { "yes" } else { "no" }),
         Bound::Below(most) => format!("below {}", text(most)),
         Bound::AtMost(most) => format!("at most {}", text(most)),
+        Bound::AtLeast(least) => format!("at least {}", text(least)),
         Bound::Within(least, most) => format!("{} to {}", text(least), text(most)),
         Bound::BelowPx(px) => format!("below our own ask at {}", spec.tick.text(px.get())),
         Bound::Above(px) => format!("above our own bid at {}", spec.tick.text(px.get())),

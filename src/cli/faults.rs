@@ -14,6 +14,7 @@ use super::simex::fault_script;
 use super::{Exit, Failure, Outcome};
 use crate::faults::{Verdict, WorldOptions, run as run_world};
 use crate::simex::fault::FaultScript;
+use crate::types::Money;
 
 /// Failed runs of which everything is printed; of the others the seed alone.
 const FAILURES_SHOWN: usize = 5;
@@ -33,6 +34,10 @@ pub struct FaultsArgs {
     /// Virtual time of one run, of which the last 15 s are spent on stopping.
     #[arg(long = "for", value_name = "TIME", default_value = "120s")]
     duration: crate::config::Duration,
+    /// Trade with this capital under tight limits and breakers; hold the venue's own books against it after every step, and close
+    /// all positions at the end.
+    #[arg(long, value_name = "AMOUNT")]
+    capital: Option<crate::config::MoneyText>,
     /// Runs at the same time; by default one for each processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -78,6 +83,10 @@ struct Totals {
     seeds_per_s: f64,
     /// By kind: runs whose script has it, and times that it acted.
     faults: BTreeMap<String, KindCount>,
+    /// With a capital: runs in which a limit was exceeded at the venue, the most that was at stake, runs by how far their
+    /// furthest breaker had gone, and the virtual time until nothing was open or held, in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    armed: Option<ArmedTotals>,
     failures: Vec<FailedRun>,
 }
 
@@ -85,6 +94,40 @@ struct Totals {
 struct KindCount {
     scripted: u64,
     fired: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct ArmedTotals {
+    breached: u64,
+    stake_max: String,
+    levels: BTreeMap<&'static str, u64>,
+    flat_after_ns: FlatAfter,
+    #[serde(skip)]
+    stake: Money,
+    #[serde(skip)]
+    all_flat_after: Vec<u64>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct FlatAfter {
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl ArmedTotals {
+    fn add(&mut self, verdict: &Verdict) {
+        self.breached += u64::from(!verdict.breaches.is_empty());
+        self.stake = self.stake.max(verdict.stake_max);
+        self.stake_max = self.stake.to_string();
+        let furthest = verdict.levels.iter().max().map_or("", |level| level.name());
+        *self.levels.entry(furthest).or_default() += 1;
+        let all = &mut self.all_flat_after;
+        let at = all.partition_point(|ns| *ns <= verdict.flat_after_ns);
+        all.insert(at, verdict.flat_after_ns);
+        let share = |percent: usize| all.get((all.len() * percent / 100).min(all.len() - 1)).copied().unwrap_or(0);
+        self.flat_after_ns = FlatAfter { p50: share(50), p99: share(99), max: share(100) };
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -103,6 +146,9 @@ impl Totals {
         self.fills += verdict.fills;
         self.messages += verdict.messages;
         self.virtual_s += verdict.elapsed_ns / 1_000_000_000;
+        if let Some(armed) = &mut self.armed {
+            armed.add(verdict);
+        }
         for fault in &verdict.script.faults {
             self.faults.entry(fault.act.name()).or_default().scripted += 1;
         }
@@ -113,7 +159,12 @@ impl Totals {
             self.failures.push(FailedRun {
                 seed: verdict.seed,
                 is_finished: verdict.is_finished,
-                differences: verdict.differences.iter().map(ToString::to_string).collect(),
+                differences: verdict
+                    .differences
+                    .iter()
+                    .map(ToString::to_string)
+                    .chain(verdict.breaches.iter().cloned())
+                    .collect(),
                 script: verdict.script.to_string(),
             });
         }
@@ -143,8 +194,10 @@ pub fn run(args: &FaultsArgs) -> Outcome {
         seed,
         script: script.clone().unwrap_or_else(|| FaultScript::generate(seed, duration_ns)),
         duration_ns,
+        capital: args.capital.map(|capital| capital.0),
     };
-    let totals = run_all(seeds, threads, &options)?;
+    let armed = args.capital.map(|_| ArmedTotals::default());
+    let totals = run_all(seeds, threads, armed, &options)?;
     report(&totals);
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&totals)? + "\n";
@@ -154,10 +207,15 @@ pub fn run(args: &FaultsArgs) -> Outcome {
 }
 
 /// Runs every seed, on so many threads; failures are printed as they come.
-fn run_all(seeds: Seeds, threads: u64, options: &(dyn Fn(u64) -> WorldOptions + Sync)) -> Result<Totals, Failure> {
+fn run_all(
+    seeds: Seeds,
+    threads: u64,
+    armed: Option<ArmedTotals>,
+    options: &(dyn Fn(u64) -> WorldOptions + Sync),
+) -> Result<Totals, Failure> {
     let started = Instant::now();
     let count = seeds.end - seeds.first;
-    let mut totals = Totals::default();
+    let mut totals = Totals { armed, ..Totals::default() };
     std::thread::scope(|scope| {
         let (results, verdicts) = mpsc::channel();
         for offset in 0..threads.min(count) {
@@ -216,6 +274,19 @@ fn report(totals: &Totals) {
     if totals.failures.len() > FAILURES_SHOWN {
         let seeds: Vec<String> = totals.failures.iter().map(|failure| failure.seed.to_string()).collect();
         println!("failed seeds: {}", seeds.join(" "));
+    }
+    if let Some(armed) = &totals.armed {
+        let levels: Vec<String> = armed.levels.iter().map(|(level, runs)| format!("{level} {runs}")).collect();
+        let ms = |ns: u64| ns as f64 / 1e6;
+        println!(
+            "limits exceeded in {} runs; at most {} at stake; furthest breaker of a run: {}; nothing open or held after {:.0} ms (p50), {:.0} ms (p99), {:.0} ms at most",
+            armed.breached,
+            armed.stake_max,
+            levels.join(", "),
+            ms(armed.flat_after_ns.p50),
+            ms(armed.flat_after_ns.p99),
+            ms(armed.flat_after_ns.max),
+        );
     }
 }
 

@@ -51,6 +51,7 @@ mod latency;
 mod memory;
 mod paper;
 mod profile;
+mod protect;
 mod replay;
 mod report;
 mod run;
@@ -144,6 +145,12 @@ disagree, 4 the guard acted.";
 enum Command {
     /// Trade: on the simulated venue inside this process, or on the venue that the configuration names.
     Run(run::RunArgs),
+    /// Stop a run through its stop file (`[stop] file`): cancel all orders, with --flatten close all positions as well.
+    ///
+    /// Waits until the run has ended and says how long it took. Exit code 0: it has ended; 1: no run has within the time.
+    Kill(protect::KillArgs),
+    /// Take back breakers that have halted trading (`[breakers] state-file`), after a person has looked for the cause.
+    Rearm(protect::RearmArgs),
     /// Replay a captured feed through the engine, with fills simulated; or a run's journal, compared command by command.
     Replay(replay::ReplayArgs),
     /// Play a captured feed through the engine, with fills simulated, and report: returns, drawdown, costs, markouts, plots.
@@ -231,6 +238,8 @@ impl EngineArgs {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Kill(args) => protect::kill(&args),
+        Command::Rearm(args) => protect::rearm(&args),
         Command::Replay(args) => replay::run(args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Paper(args) => paper::run(&args),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::summary::{VenueView, state_name};
 use crate::engine::EngineReport;
+use crate::risk::Layer;
 use crate::runtime::{LatencySummary, Percentiles};
 use crate::types::Money;
 
@@ -79,6 +80,19 @@ fn write_report(
         let reasons: Vec<String> = engine.refused.iter().map(|(r, n)| format!("{} {n}", r.name())).collect();
         writeln!(out, "  refused: {}", reasons.join("  "))?;
     }
+    let [committed, capital] = engine.capital;
+    let levels: Vec<String> = Layer::ALL
+        .iter()
+        .zip(engine.risk.levels)
+        .map(|(layer, level)| format!("{} {}", layer.name(), level.name()))
+        .collect();
+    writeln!(
+        out,
+        "capital {} committed at worst, {} may be; breakers: {}",
+        money_text(committed),
+        money_text(capital),
+        levels.join("  ")
+    )?;
     writeln!(out, "fills {}", engine.counts.fills)?;
     let mut all_equal = true;
     for (idx, p) in engine.positions.iter().enumerate() {

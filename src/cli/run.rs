@@ -11,6 +11,7 @@ use clap::Args;
 use super::access::{self, Access, Address};
 use super::guarded::{GuardArgs, Guarded};
 use super::memory::RssBytes;
+use super::protect::{StateKeeper, StopFile, StopKind};
 use super::report::closing_report;
 use super::signals::StopSignals;
 use super::simex::{simex_config, venue_faults};
@@ -47,9 +48,6 @@ const NAMED_MAX: usize = 4;
 
 /// Longest time to wait for logins and the first book.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-
-/// Longest time to wait for open orders to be gone.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Longest time for one order request over REST: cancels wait behind it.
 const REST_ORDER_WITHIN: Duration = Duration::from_secs(3);
@@ -365,6 +363,8 @@ fn trade(
     embedded: Option<&SimexHandle>,
     signals: &StopSignals,
 ) -> Outcome {
+    let mut keeper = StateKeeper::open(config.breakers.state_file.as_deref())?;
+    let stop_file = StopFile::watch(config.stop.file.as_deref())?;
     let wall = Clock::new();
     let now = || wall.now();
     let unix_s = (now().as_millis() / 1000) as u32;
@@ -480,6 +480,7 @@ fn trade(
         if let Some(guarded) = &mut guarded {
             guarded.running();
         }
+        keeper.tell(&mut live);
         live.tell(&Event::Control(meta, Control::Arm));
         rss = RssBytes::begin();
     }
@@ -490,6 +491,7 @@ fn trade(
     let mut status_line = StatusLine::new();
     let trading = Instant::now();
     let mut broke = false;
+    let mut how = if config.stop.flatten { StopKind::Flatten } else { StopKind::Cancel };
     let why = loop {
         if !became_ready {
             break "the venue did not become ready";
@@ -503,6 +505,13 @@ fn trade(
         } else if live.is_journal_lost() {
             broke = true;
             break "the journal cannot be written, and what cannot be recorded must not be traded";
+        } else if let Some(asked) = stop_file.asked() {
+            how = asked;
+            break "asked to stop by a file";
+        } else if live.status().read().is_some_and(|status| status.is_stopping && status.risk.halted().is_some()) {
+            broke = true;
+            how = StopKind::Flatten;
+            break "a breaker has halted trading: see `breakers` below";
         } else if live.status().read().is_some_and(|status| status.is_stopping) {
             broke = true;
             break "the engine stopped itself: the journal was lost, or the venue's position is not ours";
@@ -514,12 +523,14 @@ fn trade(
         refresh.act(&mut live);
         if let Some(status) = live.status().read() {
             status_line.tick(&status, trading.elapsed());
+            keeper.tick(&status.risk);
         }
         std::thread::sleep(Duration::from_millis(10));
     };
     let timeline = status_line.end();
-    eprintln!("stopping: {why}; cancelling open orders");
-    stop_trading(&mut live);
+    let closing = if how == StopKind::Flatten { " and closing all positions" } else { "" };
+    eprintln!("stopping: {why}; cancelling open orders{closing}");
+    stop_trading(&mut live, how, Duration::from_nanos(config.stop.within.0));
 
     let venue_ms = opening.clock_offset.venue_ms(now());
     let view = closing_view(&rest, &table, run_id, venue_ms);
@@ -528,6 +539,8 @@ fn trade(
         guarded.end(view.as_ref().is_ok_and(|view| view.open_orders == 0));
     }
     let outcome = live.finish()?;
+    keeper.save(&outcome.core.engine.risk);
+    stop_file.answer();
     let rss = rss.end();
     let view = match view {
         Ok(view) => Some(view),
@@ -652,14 +665,31 @@ fn print_connections(outcome: &LiveOutcome) {
     }
 }
 
-/// Tells the engine to stop and waits until its orders are gone, and then for the last news.
-fn stop_trading(live: &mut Live) {
+/// Tells the engine to stop and waits until its orders are gone, and its positions where they are to be closed, and then for
+/// the last news.
+fn stop_trading(live: &mut Live, how: StopKind, within: Duration) {
     let recv = live.clock().now();
-    live.tell(&Event::Control(Meta { recv, ..Meta::default() }, Control::Stop));
+    let control = match how {
+        StopKind::Cancel => Control::Stop,
+        StopKind::Flatten => Control::Flatten,
+    };
+    live.tell(&Event::Control(Meta { recv, ..Meta::default() }, control));
     let asked = Instant::now();
-    let is_done = |live: &Live| live.status().read().is_some_and(|s| s.is_stopping && s.open_orders == 0);
-    while !is_done(live) && !live.has_broken() && asked.elapsed() < STOP_WITHIN {
+    let is_done = |live: &Live| {
+        let is_closed = |positions| how == StopKind::Cancel || positions == 0;
+        live.status().read().is_some_and(|s| s.is_stopping && s.open_orders == 0 && is_closed(s.positions))
+    };
+    while !is_done(live) && !live.has_broken() && asked.elapsed() < within {
         std::thread::sleep(Duration::from_millis(5));
+    }
+    if is_done(live) {
+        let what = if how == StopKind::Cancel { "no order open" } else { "no order open, no position held" };
+        eprintln!("{what} {:.3} s after the stop", asked.elapsed().as_secs_f64());
+    } else {
+        eprintln!(
+            "warning: not all is gone {:.3} s after the stop; see what is left below",
+            asked.elapsed().as_secs_f64()
+        );
     }
     std::thread::sleep(SETTLE_FOR);
 }

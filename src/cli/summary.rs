@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::memory::RssBytes;
 use crate::engine::{AccountCounts, EngineReport, PnlSplit};
+use crate::risk::Layer;
 use crate::runtime::{LatencySummary, LiveOutcome};
 use crate::types::{BookState, Level, Lots, Money};
 use crate::venue::{FeedCounters, Ignored};
@@ -202,6 +203,7 @@ pub struct Summary {
     latency_ns: LatencySummary,
     hot_allocations: Option<u64>,
     rss_bytes: RssBytes,
+    risk: RiskSummary,
     events: u64,
     commands: u64,
     conflated: u64,
@@ -211,6 +213,23 @@ pub struct Summary {
     topology: String,
     /// Notable moments of a live run.
     timeline: Vec<String>,
+}
+
+/// Capital and breakers at the end.
+#[derive(Clone, Debug, Serialize)]
+struct RiskSummary {
+    committed: String,
+    capital: String,
+    /// How far each layer's breaker has gone.
+    breakers: BTreeMap<&'static str, &'static str>,
+}
+
+impl RiskSummary {
+    fn new(engine: &EngineReport) -> Self {
+        let [committed, capital] = engine.capital.map(|money| money.to_string());
+        let levels = Layer::ALL.iter().zip(engine.risk.levels);
+        Self { committed, capital, breakers: levels.map(|(layer, level)| (layer.name(), level.name())).collect() }
+    }
 }
 
 /// What a summary is made from.
@@ -342,6 +361,7 @@ impl Summary {
             pnl: PnlSummary::from(&engine.pnl),
             latency_ns: parts.latency.clone(),
             hot_allocations: parts.hot_allocations,
+            risk: RiskSummary::new(engine),
             rss_bytes: parts.rss,
             events: engine.counts.events,
             commands: engine.counts.commands,

@@ -6,6 +6,7 @@
 mod value;
 #[macro_use]
 mod table;
+mod protect;
 mod scan;
 mod validate;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use protect::{BreakersTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use validate::ValidateTable;
 pub use value::Ratio;
@@ -23,7 +25,7 @@ pub use value::{Bps, Duration, LatencyText, MoneyText, Size, parse_duration};
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::journal::Retention;
 use crate::order::LifeRules;
-use crate::risk::{RateLimits, RiskLimits};
+use crate::risk::{Compounding, RateLimits, RiskLimits};
 use crate::runtime::{Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, RealTime, Topology, WARM_EVERY_NS};
 use crate::signal::SignalConfig;
 use crate::sim::QueuePosition;
@@ -67,6 +69,10 @@ pub struct Config {
     pub imbalance_taker: ImbalanceTakerTable,
     /// Risk limits.
     pub risk: RiskTable,
+    /// Breakers.
+    pub breakers: BreakersTable,
+    /// How a run is stopped.
+    pub stop: StopTable,
     /// The venue's rate limits.
     pub rates: RatesTable,
     /// Orders and how their state is kept true.
@@ -317,12 +323,28 @@ table! {
         gross_value_max: MoneyText,
         /// Most open orders of one instrument.
         open_orders_max: u32,
-        /// Most margin in use.
+        /// Largest sum of all positions, shorts against longs.
+        net_value_max: MoneyText,
+        /// Most that may be committed at any instant: margin, fees, the next funding payments and losses.
         capital: MoneyText,
-        /// Greatest leverage, in hundredths.
+        /// Share of the profit that is added to the capital.
+        reinvest_bps: Bps,
+        /// Capital left at which nothing more is entered.
+        capital_floor: MoneyText,
+        /// Greatest leverage, in hundredths; the account's own must be no less.
         leverage_e2: u32,
+        /// Greatest fee of a taker, reserved for opening and closing.
+        taker_fee_bps: Bps,
+        /// Reserved beside fees.
+        extra_fee_bps: Bps,
+        /// Greatest rate of a funding payment, reserved for the next one.
+        funding_cap_bps: Bps,
         /// Farthest distance of a price from the touch.
         collar_bps: Bps,
+        /// Farthest distance of a price from the last trade.
+        trade_collar_bps: Bps,
+        /// Widest spread at which a position may grow.
+        spread_max_bps: Bps,
         /// Age at which a touch is stale.
         stale_after: Duration,
         /// Time within which the same order is a duplicate.
@@ -342,9 +364,17 @@ impl Default for RiskTable {
             position_value_max: MoneyText(d.position_value_max),
             gross_value_max: MoneyText(d.gross_value_max),
             open_orders_max: d.open_orders_max,
+            net_value_max: MoneyText(d.net_value_max),
             capital: MoneyText(d.capital),
+            reinvest_bps: Bps(d.compounding.reinvest),
+            capital_floor: MoneyText(d.compounding.floor),
             leverage_e2: d.leverage_e2,
+            taker_fee_bps: Bps(d.taker_fee),
+            extra_fee_bps: Bps(d.extra_fee),
+            funding_cap_bps: Bps(d.funding_cap),
             collar_bps: Bps(d.collar),
+            trade_collar_bps: Bps(d.trade_collar),
+            spread_max_bps: Bps(d.spread_max),
             stale_after: Duration(d.stale_after_ns),
             duplicate_within: Duration(d.duplicate_within_ns),
             day_loss_max: MoneyText(d.day_loss_max),
@@ -715,6 +745,18 @@ impl Config {
         at_least_one("cancel-per-s", u64::from(self.rates.cancel_per_s))?;
         at_least_one("address-per-s", u64::from(self.rates.address_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
+        self.breakers.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        let whole = Rate::ONE;
+        for (key, rate) in [
+            ("reinvest-bps", self.risk.reinvest_bps.0),
+            ("taker-fee-bps", self.risk.taker_fee_bps.0),
+            ("extra-fee-bps", self.risk.extra_fee_bps.0),
+            ("funding-cap-bps", self.risk.funding_cap_bps.0),
+        ] {
+            if !(Rate::ZERO..=whole).contains(&rate) {
+                return Err(format!("{}: found {}, allowed are 0 to 10000", line_of(key), Bps(rate)));
+            }
+        }
         let (found, most) = (self.venue.market_connections, MARKET_CONNECTIONS_MAX);
         if !(1..=most).contains(&usize::from(found)) {
             return Err(format!("{}: found {found}, allowed are 1 to {most}", line_of("market-connections")));
@@ -822,14 +864,22 @@ impl Config {
                 position_value_max: risk.position_value_max.0,
                 gross_value_max: risk.gross_value_max.0,
                 open_orders_max: risk.open_orders_max,
+                net_value_max: risk.net_value_max.0,
                 capital: risk.capital.0,
+                compounding: Compounding { reinvest: risk.reinvest_bps.0, floor: risk.capital_floor.0 },
                 leverage_e2: risk.leverage_e2,
+                taker_fee: risk.taker_fee_bps.0,
+                extra_fee: risk.extra_fee_bps.0,
+                funding_cap: risk.funding_cap_bps.0,
                 collar: risk.collar_bps.0,
+                trade_collar: risk.trade_collar_bps.0,
+                spread_max: risk.spread_max_bps.0,
                 stale_after_ns: risk.stale_after.0,
                 duplicate_within_ns: risk.duplicate_within.0,
                 day_loss_max: risk.day_loss_max.0,
                 drawdown_max: risk.drawdown_max.0,
             },
+            breakers: self.breakers.breakers(&self.stop),
             reconcile: ReconcileConfig::default(),
             rates: RateLimits {
                 create_per_s: self.rates.create_per_s,

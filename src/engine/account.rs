@@ -390,8 +390,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             && let Some(&after) = self.orders.get(id)
             && let Some(instrument) = self.instruments.get_mut(after.instrument.idx())
         {
+            let value = after.value_max(&instrument.spec);
             let open = &mut instrument.exposure.open[after.side as usize];
-            *open = open.saturating_add(after.leaves_max());
+            *open = open.with(after.leaves_max(), value, after.px_max());
             instrument.exposure.open_orders += 1;
             self.recount(after.instrument);
         }
@@ -412,7 +413,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             // What the account brings into the session.
             instrument.holding.adopt(&instrument.spec, position.qty, position.entry_px);
             instrument.ledger.begin(&instrument.holding);
-            instrument.exposure.position = position.qty;
+            instrument.note_holding();
             self.recount(position.meta.instrument);
         }
     }
@@ -441,7 +442,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.counts.fills += 1;
         let touch = instrument.fused.touch();
         instrument.ledger.book(&mut instrument.holding, &instrument.spec, fill, touch);
-        instrument.exposure.position = instrument.holding.position;
+        instrument.note_holding();
         instrument.filled_at = self.now;
         let order = self.order_of(fill);
         match order {
@@ -501,6 +502,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             if let Some(instrument) = self.instruments.get_mut(fill.meta.instrument.idx()) {
                 let difference = fill.fee.saturating_sub(estimate.fee);
                 instrument.ledger.correct_fee(&mut instrument.holding, difference);
+                self.mark_equity();
             }
         }
         if estimate.is_order_open

@@ -69,6 +69,14 @@ impl Rig {
 
     fn book(&mut self) {
         let meta = self.meta();
+        self.event(&Event::Ticker(Ticker {
+            meta,
+            mark_px: Money::ZERO,
+            index_px: Money::ZERO,
+            last_px: Ticks::new(600_000),
+            funding_rate: Rate::ZERO,
+            next_funding: Nanos::ZERO,
+        }));
         self.event(&Event::BookStatus(BookStatus { meta, state: BookState::Live }));
         let level = |px| [crate::types::Level { px: Ticks::new(px), qty: Lots::new(100) }];
         let (bids, asks) = (level(600_000), level(600_001));
@@ -274,7 +282,7 @@ fn orders_that_are_not_ours_are_cancelled_adopted_or_left() {
         rig.event(&Event::Order(listed));
         rig.event(&Event::Order(listed));
         let cancels = rig.take(CommandKind::CancelForeign);
-        let open = rig.engine.instruments[0].exposure.open[Side::Ask as usize];
+        let open = rig.engine.instruments[0].exposure.open[Side::Ask as usize].qty;
         match foreign {
             Foreign::Cancel => assert_eq!(cancels.first().map(Command::venue_order_id), Some(77)),
             Foreign::Adopt => {
@@ -284,7 +292,7 @@ fn orders_that_are_not_ours_are_cancelled_adopted_or_left() {
                 let nobody = Command { side: Side::Ask, ..Command::cancel_foreign(InstrumentId(0), Side::Ask, 0, now) };
                 let fill = Fill { venue_order_id: 77, ..rig.fill(&nobody, 2) };
                 rig.event(&Event::Fill(fill));
-                assert_eq!(rig.engine.instruments[0].exposure.open[Side::Ask as usize], Lots::new(11));
+                assert_eq!(rig.engine.instruments[0].exposure.open[Side::Ask as usize].qty, Lots::new(11));
                 let meta = rig.meta();
                 rig.event(&Event::Control(meta, Control::Stop));
                 let [cancel] = rig.take(CommandKind::CancelForeign)[..] else { panic!("{:?}", rig.out) };

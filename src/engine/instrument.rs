@@ -4,10 +4,10 @@ use super::EngineConfig;
 use super::ledger::Ledger;
 use super::portfolio::Holding;
 use crate::book::{Certificate, FusedTop, L2Book};
-use crate::risk::Exposure;
+use crate::risk::{Breaker, BreakerConfig, BreakerLevel, Exposure};
 use crate::signal::Signals;
 use crate::strategy::{View, Wish, Wishes};
-use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Nanos, Ticker, Ticks};
+use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Ticker, Ticks};
 
 /// One side of our quote: what is wanted, and the order that works for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +29,8 @@ pub(super) struct Instrument {
     pub signals: Signals,
     pub ticker: Option<Ticker>,
     pub trades: u64,
+    /// Price of the newest trade.
+    pub last_px: Option<Ticks>,
     pub exposure: Exposure,
     pub holding: Holding,
     pub ledger: Ledger,
@@ -38,6 +40,11 @@ pub(super) struct Instrument {
     pub venue_answer: Option<(Lots, Nanos)>,
     /// When the last execution was booked.
     pub filled_at: Nanos,
+    /// Its own breaker, and the furthest of all that concern it.
+    pub breaker: Breaker,
+    pub level: BreakerLevel,
+    /// Profit at the start of the day, or of the run.
+    pub profit_day_start: Money,
     /// Nothing is placed here: it was told so.
     pub is_withdrawn: bool,
 }
@@ -53,6 +60,7 @@ impl Instrument {
             signals: Signals::new(&config.signals),
             ticker: None,
             trades: 0,
+            last_px: None,
             exposure: Exposure::default(),
             holding: Holding::default(),
             ledger: Ledger::new(),
@@ -60,6 +68,9 @@ impl Instrument {
             venue_position: None,
             venue_answer: None,
             filled_at: Nanos::ZERO,
+            breaker: Breaker::default(),
+            level: BreakerLevel::Normal,
+            profit_day_start: Money::ZERO,
             is_withdrawn: false,
         }
     }
@@ -76,8 +87,14 @@ impl Instrument {
             signals: &self.signals,
             ticker: self.ticker.as_ref(),
             position: self.exposure.position,
-            working: self.exposure.open,
+            working: self.exposure.open.map(|side| side.qty),
         }
+    }
+
+    /// What was booked changes what is held.
+    pub fn note_holding(&mut self) {
+        self.exposure.position = self.holding.position;
+        self.exposure.cost = self.holding.cost;
     }
 
     /// Whether a strategy may look: the book is proven whole and both sides are there, not crossed, and nobody said no.
@@ -86,6 +103,7 @@ impl Instrument {
         let touch = self.fused.touch();
         self.state == BookState::Live
             && !self.is_withdrawn
+            && self.level < BreakerLevel::Flatten
             && touch.bid.is_some()
             && touch.ask.is_some()
             && !touch.is_crossed()
@@ -120,6 +138,16 @@ impl Instrument {
     #[inline]
     pub fn has_work(&self) -> bool {
         self.quotes.iter().any(|quote| quote.is_dirty)
+    }
+
+    /// What is wanted becomes smaller.
+    pub fn shrink_wishes(&mut self, config: &BreakerConfig) {
+        for quote in &mut self.quotes {
+            if let Some((_, qty)) = &mut quote.wanted {
+                *qty = config.shrunk(BreakerLevel::Shrink, *qty);
+                quote.is_dirty = true;
+            }
+        }
     }
 
     /// Nothing is wanted any more.

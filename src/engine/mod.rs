@@ -15,6 +15,7 @@ mod account_tests;
 mod instrument;
 mod ledger;
 mod portfolio;
+mod protect;
 mod quoter;
 mod report;
 #[cfg(test)]
@@ -27,15 +28,16 @@ pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
 
 use account::Account;
 use instrument::Instrument;
+use protect::Protection;
 
 use crate::book::Touch;
 use crate::order::{Estimates, ExecIds, News, Order, OrderState, OrderTable};
-use crate::risk::{RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend};
+use crate::risk::{BreakerConfig, BreakerLevel, RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend};
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
     Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Top, Trade,
+    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Ticks, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -65,6 +67,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Risk limits.
     pub risk: RiskLimits,
+    /// Breakers.
+    pub breakers: BreakerConfig,
     /// The venue's rate limits.
     pub rates: RateLimits,
     /// Time constants of the signals.
@@ -80,6 +84,7 @@ impl Default for EngineConfig {
         Self {
             limits: Limits::default(),
             risk: RiskLimits::default(),
+            breakers: BreakerConfig::default(),
             rates: RateLimits::default(),
             signals: SignalConfig::default(),
             reconcile: ReconcileConfig::default(),
@@ -166,6 +171,7 @@ pub struct Engine<S, P = NoProbe> {
     estimates: Estimates,
     account: Account,
     risk: Risk,
+    protection: Protection,
     budget: RateBudget,
     strategy: S,
     probe: P,
@@ -174,6 +180,8 @@ pub struct Engine<S, P = NoProbe> {
     cause: Cause,
     wallet_start: Option<Money>,
     wallet_venue: Option<Money>,
+    /// The cancellation that waited last for the rate budget: counted once, however often it is tried.
+    held_cancel: Option<ClientOrderId>,
     counts: EngineCounts,
 }
 
@@ -204,6 +212,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             estimates: Estimates::new(ESTIMATES_MAX),
             account: Account::new(&config.reconcile),
             risk: Risk::new(config.risk),
+            protection: Protection::default(),
             budget: RateBudget::new(&config.rates),
             config,
             strategy,
@@ -213,6 +222,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             cause: Cause::default(),
             wallet_start: None,
             wallet_venue: None,
+            held_cancel: None,
             counts: EngineCounts::default(),
         }
     }
@@ -261,6 +271,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Control(meta, Control::Withdraw) => self.set_withdrawn(meta.instrument, true, out),
             Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
+            Event::Carried(carried) => self.on_carried(carried, out),
             Event::Signal(_) | Event::Sent(_) => {}
         }
     }
@@ -299,12 +310,16 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
         instrument.signals.on_trade(trade);
         instrument.trades += 1;
+        instrument.last_px = Some(trade.px);
         self.decide(id, out, |strategy, view, wishes| strategy.on_trade(view, trade, wishes));
     }
 
     fn on_ticker(&mut self, ticker: &Ticker) {
         if let Some(instrument) = self.instruments.get_mut(ticker.meta.instrument.idx()) {
             instrument.ticker = Some(*ticker);
+            if ticker.last_px > Ticks::ZERO {
+                instrument.last_px = Some(ticker.last_px);
+            }
         }
     }
 
@@ -364,6 +379,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn on_timer(&mut self, out: &mut impl CommandSink) {
         self.doubt_unanswered(self.config.answer_within_ns);
         self.mark_equity();
+        self.work_breakers(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
@@ -374,24 +390,29 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         } else if self.instruments.iter().any(|instrument| instrument.is_withdrawn) {
             self.cancel_withdrawn(out);
         }
+        self.work_closing(out);
         self.work_account(out);
     }
 
     fn on_control(&mut self, control: Control, out: &mut impl CommandSink) {
         self.mode = match (self.mode, control) {
             (Mode::Killed, _) | (_, Control::Kill) => Mode::Killed,
-            (_, Control::Stop) => Mode::Stopping,
+            (_, Control::Stop | Control::Flatten) => Mode::Stopping,
             (Mode::Watching | Mode::Trading, Control::Arm) => Mode::Trading,
             (Mode::Stopping, Control::Arm) => Mode::Stopping,
             // These concern one instrument.
             (mode, Control::Withdraw | Control::Readmit) => mode,
         };
         self.permit();
+        if control == Control::Flatten {
+            self.begin_closing();
+        }
         if self.mode != Mode::Trading {
             for instrument in &mut self.instruments {
                 instrument.withdraw_wishes();
             }
             self.cancel_everything(out);
+            self.work_closing(out);
         }
     }
 
@@ -421,6 +442,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let view = instrument.view(id, self.now);
         let mut wishes = Wishes::default();
         ask(&mut self.strategy, &view, &mut wishes);
+        if instrument.level == BreakerLevel::Shrink {
+            wishes.shrink(|qty| self.config.breakers.shrunk(BreakerLevel::Shrink, qty));
+        }
         self.probe.wished(&view, &wishes);
         self.counts.conflated += instrument.note_wishes(&wishes);
         if instrument.has_work() {
@@ -452,9 +476,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// Moves what an order reserves from its state before to its state after.
     fn after_change(&mut self, before: &Order, after: &Order) {
         let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) else { return };
-        let side = after.side as usize;
-        let open = &mut instrument.exposure.open[side];
-        *open = open.saturating_sub(before.leaves_max()).saturating_add(after.leaves_max());
+        let of = |order: &Order| (order.leaves_max(), order.value_max(&instrument.spec));
+        let (old, new) = (of(before), of(after));
+        instrument.exposure.open[after.side as usize].replace(old, new, after.px_max());
         if after.state.is_final() && !before.state.is_final() {
             instrument.exposure.open_orders = instrument.exposure.open_orders.saturating_sub(1);
             Risk::note_ended(&mut instrument.exposure);
@@ -473,11 +497,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// Tells risk what the account is worth: wallet as booked here, and positions at the mid.
     fn mark_equity(&mut self) {
         let Some(start) = self.wallet_start else { return };
-        let profit = self
-            .instruments
-            .iter()
-            .fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch())));
-        self.risk.on_equity(start.saturating_add(profit));
+        let (mut profit, mut net) = (Money::ZERO, Money::ZERO);
+        for instrument in &self.instruments {
+            let holding = &instrument.holding;
+            profit = profit.saturating_add(holding.profit(&instrument.spec, instrument.fused.touch()));
+            net = net.saturating_add(holding.wallet_change());
+        }
+        self.risk.on_net(net);
+        self.risk.on_equity(start.saturating_add(profit), self.now);
     }
 
     /// Orders whose request was not answered for `within_ns` become unknown.
@@ -531,10 +558,29 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         &self.strategy
     }
 
-    /// Best own working price of a side.
-    fn own_px(&self, id: InstrumentId, side: Side) -> Option<crate::types::Ticks> {
+    /// Price of the order that works for the quote of a side.
+    fn quote_px(&self, id: InstrumentId, side: Side) -> Option<Ticks> {
         let quote = self.instruments.get(id.idx())?.quotes[side as usize].order?;
         self.orders.get(quote).map(|order| order.px)
+    }
+
+    /// The price of a side at which any order of ours may trade: the best one, amendments under way at the better of both.
+    fn own_px(&self, id: InstrumentId, side: Side) -> Option<Ticks> {
+        let instrument = self.instruments.get(id.idx())?;
+        if instrument.exposure.open[side as usize].qty.is_zero() {
+            return None;
+        }
+        let best = |order: &Order| {
+            let asked = order.asked.map_or(order.px, |(px, _)| px);
+            if side == Side::Bid { order.px.max(asked) } else { order.px.min(asked) }
+        };
+        let quotes = instrument.quotes.iter().filter(|quote| quote.order.is_some()).count();
+        if instrument.exposure.open_orders as usize <= quotes {
+            // The usual case: nothing is open but the two quotes.
+            return instrument.quotes[side as usize].order.and_then(|order| self.orders.get(order)).map(best);
+        }
+        let own = self.orders.iter().filter(|o| o.instrument == id && o.side == side && !o.state.is_final()).map(best);
+        if side == Side::Bid { own.max() } else { own.min() }
     }
 
     /// The input has ended: checks that waited for more are made.

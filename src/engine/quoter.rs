@@ -8,7 +8,7 @@ use crate::order::{News, Order, OrderState};
 use crate::risk::{Refusal, Request, Risk, Spend};
 use crate::strategy::{Strategy, Take};
 use crate::types::{
-    BookState, ClientOrderId, Command, CommandKind, CommandSink, InstrumentId, Lots, Side, Ticks, TimeInForce,
+    BookState, ClientOrderId, Command, CommandKind, CommandSink, InstrumentId, Lots, Money, Side, Ticks, TimeInForce,
 };
 
 /// What a side needs.
@@ -27,7 +27,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return;
         }
         // The side that moves away from the other goes first, so that our own quotes do not meet.
-        let rises = match (instrument.quotes[0].wanted, self.own_px(id, Side::Bid)) {
+        let rises = match (instrument.quotes[0].wanted, self.quote_px(id, Side::Bid)) {
             (Some((wanted, _)), Some(working)) => wanted > working,
             _ => false,
         };
@@ -79,7 +79,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         side: Side,
         px: Ticks,
         qty: Lots,
-        replaces: Lots,
+        replaces: (Lots, Money),
     ) -> Option<Request<'a>> {
         let instrument = self.instruments.get(id.idx())?;
         Some(Request {
@@ -88,11 +88,15 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             px,
             qty,
             reduce_only: false,
+            is_closing: false,
+            level: instrument.level,
             replaces,
+            px_floor: Ticks::ZERO,
             now: self.now,
             is_book_live: instrument.state == BookState::Live,
             touch: instrument.fused.touch(),
             confirmed_at: instrument.fused.confirmed_at(),
+            last_px: instrument.last_px,
             exposure: &instrument.exposure,
             own_opposite_px: self.own_px(id, side.opposite()),
         })
@@ -135,7 +139,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     #[allow(clippy::too_many_arguments)] // One order, spelt out; a struct would be built and taken apart on the spot.
-    fn place(
+    pub(super) fn place(
         &mut self,
         id: InstrumentId,
         side: Side,
@@ -146,8 +150,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         out: &mut impl CommandSink,
     ) -> Result<ClientOrderId, Refusal> {
         self.recount(id);
-        let Some(request) = self.request(id, side, px, qty, Lots::ZERO) else { return Err(Refusal::BookNotLive) };
-        let request = Request { reduce_only, ..request };
+        let none = (Lots::ZERO, Money::ZERO);
+        let Some(request) = self.request(id, side, px, qty, none) else { return Err(Refusal::BookNotLive) };
+        // A sale that takes is filled at the bid, which may have risen by then.
+        let takes = side == Side::Ask && tif != TimeInForce::PostOnly;
+        let px_floor = if takes { self.risk.highest_bid(request.touch) } else { Ticks::ZERO };
+        let is_closing = reduce_only && self.is_to_be_closed(id);
+        let request = Request { reduce_only, is_closing, px_floor, ..request };
         let verdict = self.risk.verdict(&request);
         self.probe.checked(&self.risk, &self.budget, &request, verdict);
         if let Some(refusal) = verdict {
@@ -155,6 +164,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         let rules = self.config.reconcile.rules;
         let order = Order::new((id, side), (px, qty), tif, reduce_only, self.now, &rules);
+        let order = Order { px_floor, ..order };
         let Ok(client_id) = self.orders.insert(order) else { return Err(self.risk.refuse(Refusal::OrderTable)) };
         let command = self.command(CommandKind::New, id, side, client_id, px, qty);
         if !self.send(Command { tif, reduce_only, ..command }, out) {
@@ -162,8 +172,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return Err(self.risk.refuse(Refusal::Gateway));
         }
         if let Some(instrument) = self.instruments.get_mut(id.idx()) {
+            let value = order.value_max(&instrument.spec);
             let exposure = &mut instrument.exposure;
-            exposure.open[side as usize] = exposure.open[side as usize].saturating_add(qty);
+            exposure.open[side as usize] = exposure.open[side as usize].with(qty, value, order.px_max());
             exposure.open_orders += 1;
             Risk::note_sent(exposure, side, px, qty, self.now);
         }
@@ -189,7 +200,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         self.recount(id);
         let leaves = qty.saturating_sub(order.filled);
-        let Some(request) = self.request(id, side, px, leaves, order.leaves_max()) else { return true };
+        let Some(instrument) = self.instruments.get(id.idx()) else { return true };
+        let replaces = (order.leaves_max(), order.value_max(&instrument.spec));
+        let Some(request) = self.request(id, side, px, leaves, replaces) else { return true };
         let verdict = self.risk.verdict(&request);
         self.probe.checked(&self.risk, &self.budget, &request, verdict);
         if let Some(refusal) = verdict {
@@ -220,7 +233,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(&order) = self.orders.get(client_id) else { return true };
         // What must go because trading stops or is held may spend the reserve.
         let spend = if self.risk.is_trading() { Spend::Cancel } else { Spend::UrgentCancel };
-        if !self.account.has_order_entry() || !self.budget.try_take(spend, self.now) {
+        if !self.account.has_order_entry() {
+            return false;
+        }
+        if !self.budget.try_take(spend, self.now) {
+            if self.held_cancel.replace(client_id) != Some(client_id) {
+                self.risk.refuse(Refusal::CancelRate);
+            }
             return false;
         }
         let (instrument, side) = (order.instrument, order.side);
@@ -249,7 +268,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.cancel_where(|instrument| instrument.is_withdrawn, out);
     }
 
-    fn cancel_where(&mut self, is_meant: impl Fn(&Instrument) -> bool, out: &mut impl CommandSink) {
+    pub(super) fn cancel_where(&mut self, is_meant: impl Fn(&Instrument) -> bool, out: &mut impl CommandSink) {
         let patience = self.config.answer_within_ns;
         loop {
             let now = self.now;

@@ -3,7 +3,7 @@
 use super::{AccountCounts, Engine, EngineCounts, PnlSplit, Probe};
 use crate::book::{CertificateCounts, Touch};
 use crate::order::{Order, OrderCounts, OrderState};
-use crate::risk::Refusal;
+use crate::risk::{Refusal, RiskState};
 use crate::strategy::Strategy;
 use crate::types::{BookState, InstrumentSpec, Lots, Money, Side};
 
@@ -78,6 +78,10 @@ pub struct CoreStatus {
     pub silent_streams: u64,
     /// Times that the venue said that we ask too much.
     pub rate_warnings: u64,
+    /// Positions that are not zero.
+    pub positions: u64,
+    /// What the next run must know of risk.
+    pub risk: RiskState,
 }
 
 /// Everything the engine knows, for people and for the summary.
@@ -93,6 +97,10 @@ pub struct EngineReport {
     pub open_orders: Vec<Order>,
     /// Refusals by reason, those that occurred.
     pub refused: Vec<(Refusal, u64)>,
+    /// What is committed at worst, and what may be.
+    pub capital: [Money; 2],
+    /// What the next run must know of risk.
+    pub risk: RiskState,
     /// Other counts.
     pub counts: EngineCounts,
     /// What reconciliation found and did.
@@ -131,6 +139,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             has_private_link: self.account.has_private_stream(),
             silent_streams: self.account.counts.silent_streams,
             rate_warnings: self.budget.warnings(),
+            positions: self.instruments.iter().filter(|i| !i.holding.position.is_zero()).count() as u64,
+            risk: self.risk_state(),
         }
     }
 
@@ -178,6 +188,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             orders: self.orders.counts(),
             open_orders: self.orders.iter().filter(|order| !order.state.is_final()).copied().collect(),
             refused: self.risk.refused().filter(|&(_, count)| count > 0).collect(),
+            capital: [self.risk.committed(), self.risk.capital()],
+            risk: self.risk_state(),
             counts: self.counts,
             account: self.account.counts,
             unsettled: [self.orders.unsettled_count(), self.estimates.len()],

@@ -1,9 +1,9 @@
 use super::*;
-use crate::risk::Refusal;
+use crate::risk::{BreakerConfig, BreakerLevel, Layer, OpenSide, Refusal, RiskState, day_of};
 use crate::strategy::Take;
 use crate::types::{
-    BookKind, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, OrderStatus, OrderUpdate, Product, Step,
-    Symbol, Ticks, TimeInForce, TopCheck, VenueId,
+    BookKind, Carried, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, OrderStatus, OrderUpdate,
+    Product, Rate, Step, Symbol, Ticks, TimeInForce, TopCheck, VenueId,
 };
 
 /// Quotes a fixed distance from the touch, and takes once when told to.
@@ -36,12 +36,17 @@ struct Rig {
 
 impl Rig {
     fn new(strategy: Fixed) -> Self {
+        Self::with(strategy, |_| ())
+    }
+
+    fn with(strategy: Fixed, change: impl Fn(&mut EngineConfig)) -> Self {
         let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
         let symbol = Symbol::new(b"BTCUSDT").unwrap();
         let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, step("0.1"), step("0.001")).unwrap();
         let table = InstrumentTable::new(vec![spec]).unwrap();
         let limits = Limits { window_ticks: 128, far_levels_max: 64, orders_max: 16, exec_ids_max: 64 };
-        let config = EngineConfig { limits, ..EngineConfig::default() };
+        let mut config = EngineConfig { limits, ..EngineConfig::default() };
+        change(&mut config);
         let mut rig =
             Self { engine: Engine::new(&table, config, strategy), out: Vec::new(), now: 1_000_000_000, seq: 1 };
         rig.balance(10_000);
@@ -64,6 +69,19 @@ impl Rig {
         self.event(Event::Control(meta, control));
     }
 
+    /// The last trade's price, without which nothing is entered.
+    fn last_px(&mut self, px: i64) {
+        let meta = self.meta();
+        self.event(Event::Ticker(Ticker {
+            meta,
+            mark_px: Money::ZERO,
+            index_px: Money::ZERO,
+            last_px: Ticks::new(px),
+            funding_rate: Rate::ZERO,
+            next_funding: Nanos::ZERO,
+        }));
+    }
+
     fn balance(&mut self, whole: i128) {
         let wallet = Money::new(whole * Money::ONE.get());
         let meta = self.meta();
@@ -83,6 +101,7 @@ impl Rig {
     }
 
     fn go_live(&mut self) {
+        self.last_px(600_000);
         self.status(BookState::Live);
         self.book(600_000, 600_001);
     }
@@ -95,6 +114,24 @@ impl Rig {
     /// Number of the last request for an order.
     fn request(&self, client_id: ClientOrderId) -> u16 {
         self.engine.orders.get(client_id).map_or(0, |order| order.request)
+    }
+
+    /// Answers every request as it was asked, and what follows from that; returns them all.
+    fn answered(&mut self) -> Vec<Command> {
+        let mut all = Vec::new();
+        while !self.out.is_empty() {
+            for command in std::mem::take(&mut self.out) {
+                let (op, status) = match command.kind {
+                    CommandKind::New => (Op::Create, OrderStatus::New),
+                    CommandKind::Amend => (Op::Amend, OrderStatus::New),
+                    _ => (Op::Cancel, OrderStatus::Cancelled),
+                };
+                self.ack(op, command.client_id);
+                self.told(&command, status, 0);
+                all.push(command);
+            }
+        }
+        all
     }
 
     fn reject(&mut self, op: Op, kind: RejectKind, client_id: ClientOrderId) {
@@ -230,6 +267,7 @@ fn a_stale_book_withdraws_the_quotes() {
 #[test]
 fn a_crossed_book_is_not_traded_on() {
     let mut rig = Rig::new(Fixed { take: true, ..quoting() });
+    rig.last_px(600_000);
     rig.status(BookState::Live);
     rig.book(600_005, 600_001);
     assert!(rig.taken().is_empty());
@@ -284,7 +322,7 @@ fn an_unanswered_request_becomes_unknown_and_stays_reserved() {
     rig.timer(3_000_000_000);
     assert_eq!(rig.engine.report().orders.unknown, 2);
     assert_eq!(rig.engine.report().open_orders.len(), 2);
-    assert_eq!(rig.engine.instruments[0].exposure.open, [Lots::new(10); 2]);
+    assert_eq!(rig.engine.instruments[0].exposure.open.map(|side| side.qty), [Lots::new(10); 2]);
     // A late fill still finds its order.
     rig.fill(&sent[1], 5, 10);
     assert_eq!(rig.engine.report().positions[0].position, Lots::new(-10));
@@ -337,6 +375,7 @@ fn a_full_ring_refuses_the_order_and_says_so() {
         }
     }
     let mut rig = Rig::new(Fixed { take: true, ..Fixed::default() });
+    rig.last_px(1_000);
     rig.status(BookState::Live);
     let meta = rig.meta();
     let (bids, asks) = (
@@ -350,7 +389,7 @@ fn a_full_ring_refuses_the_order_and_says_so() {
     let report = rig.engine.report();
     assert_eq!(report.refused, vec![(Refusal::Gateway, 1)]);
     assert_eq!(report.orders.sent, 0);
-    assert_eq!(rig.engine.instruments[0].exposure.open, [Lots::ZERO; 2]);
+    assert_eq!(rig.engine.instruments[0].exposure.open, [OpenSide::default(); 2]);
 }
 
 #[test]
@@ -448,4 +487,151 @@ fn an_order_whose_birth_was_not_answered_yet_is_cancelled_after_the_withdrawal()
         rig.told(quote, OrderStatus::New, 0);
     }
     assert_eq!(rig.out.iter().filter(|c| c.kind == CommandKind::Cancel).count(), 2, "{:?}", rig.out);
+}
+
+/// A filled bid of 10 lots at 600 USDT in all, and a market that then stands at `bid`.
+fn held_at(bid: i64, breakers: BreakerConfig) -> Rig {
+    let mut rig = Rig::with(quoting(), |config| {
+        config.breakers = breakers;
+        config.risk.day_loss_max = Money::new(1_000 * Money::ONE.get());
+        config.risk.drawdown_max = config.risk.day_loss_max;
+    });
+    rig.go_live();
+    let placed = rig.answered();
+    rig.told(&placed[0], OrderStatus::Filled, 10);
+    rig.fill(&placed[0], 1, 10);
+    rig.answered();
+    rig.last_px(bid);
+    rig.book(bid, bid + 1);
+    rig.answered();
+    // Later, so that the rate budget has an order left.
+    rig.timer(1_000_000_000);
+    rig
+}
+
+fn breakers(position_loss_max: i128) -> BreakerConfig {
+    let position_loss_max = Money::new(position_loss_max * Money::ONE.get());
+    BreakerConfig { position_loss_max, heat_max: Money::new(i128::MAX), ..BreakerConfig::default() }
+}
+
+#[test]
+fn a_loss_shrinks_then_holds_then_closes_then_ends() {
+    // Ten lots of 0.001 lose 0.001 USDT a tick of 0.1: about 4 USDT.
+    for (max, level) in [(10, BreakerLevel::Normal), (6, BreakerLevel::Shrink), (3, BreakerLevel::ReduceOnly)] {
+        let rig = held_at(596_000, breakers(max));
+        assert_eq!(rig.engine.breaker_levels()[0], level, "{max}");
+        assert!(rig.engine.mode() == Mode::Trading);
+        match level {
+            BreakerLevel::Normal => assert!(rig.out.is_empty(), "{:?}", rig.out),
+            BreakerLevel::Shrink => {
+                assert!(
+                    rig.out.len() == 2 && rig.out.iter().all(|c| c.qty == Lots::new(5)),
+                    "sizes should be halved: {:?}",
+                    rig.out
+                );
+            }
+            _ => {
+                let grows = rig.out.iter().filter(|c| c.side == Side::Bid && c.kind != CommandKind::Cancel);
+                assert_eq!(grows.count(), 0, "nothing that grows: {:?}", rig.out);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_breaker_at_flatten_closes_the_position_within_its_bound_and_then_lets_go() {
+    let mut rig = held_at(596_000, breakers(2));
+    assert_eq!(rig.engine.breaker_levels()[0], BreakerLevel::Flatten);
+    // Its orders are cancelled first; the closing order leaves once none is open.
+    let sent = rig.answered();
+    assert!(sent.iter().any(|c| c.kind == CommandKind::Cancel) && sent.iter().all(|c| !c.reduce_only), "{sent:?}");
+    rig.timer(200_000_000);
+    let closing: Vec<_> = rig.out.drain(..).collect();
+    assert_eq!(closing.len(), 1, "{closing:?}");
+    let order = closing[0];
+    // Half a percent below the bid.
+    assert_eq!((order.side, order.qty, order.px), (Side::Ask, Lots::new(10), Ticks::new(596_000 - 2_980)));
+    assert_eq!((order.tif, order.reduce_only), (TimeInForce::ImmediateOrCancel, true));
+    rig.timer(200_000_000);
+    assert!(rig.out.is_empty(), "one order at a time: {:?}", rig.out);
+    rig.ack(Op::Create, order.client_id);
+    rig.told(&order, OrderStatus::Cancelled, 4);
+    rig.fill(&order, 2, 4);
+    rig.timer(200_000_000);
+    let rest: Vec<_> = rig.out.drain(..).collect();
+    assert_eq!((rest.len(), rest[0].qty), (1, Lots::new(6)), "{rest:?}");
+    rig.ack(Op::Create, rest[0].client_id);
+    rig.told(&rest[0], OrderStatus::Filled, 6);
+    rig.fill(&rest[0], 3, 6);
+    rig.out.clear();
+    assert_eq!(rig.engine.mode(), Mode::Trading);
+}
+
+#[test]
+fn a_breaker_at_halt_ends_trading_and_closes_what_is_held() {
+    let mut config = breakers(1_000);
+    config.heat_max = Money::new(Money::ONE.get() / 2);
+    let mut rig = held_at(596_000, config);
+    assert_eq!(
+        rig.engine.breaker_levels(),
+        [BreakerLevel::Normal, BreakerLevel::Halt, BreakerLevel::Normal, BreakerLevel::Normal]
+    );
+    assert_eq!((rig.engine.mode(), rig.engine.risk_state().halted()), (Mode::Stopping, Some(Layer::Heat)));
+    rig.answered();
+    rig.timer(200_000_000);
+    assert!(rig.out.len() == 1 && rig.out[0].reduce_only, "{:?}", rig.out);
+    rig.control(Control::Arm);
+    assert_eq!(rig.engine.mode(), Mode::Stopping, "it takes a person and another run");
+}
+
+#[test]
+fn a_flatten_closes_in_parts_that_an_order_may_have() {
+    let mut rig = held_at(600_000, breakers(1_000));
+    rig.answered();
+    rig.engine.instruments[0].spec.max_qty = Lots::new(7);
+    rig.control(Control::Flatten);
+    rig.answered();
+    rig.timer(200_000_000);
+    let qty: Vec<_> = rig.out.iter().map(|c| (c.kind, c.qty, c.reduce_only)).collect();
+    assert_eq!(qty, [(CommandKind::New, Lots::new(7), true)]);
+}
+
+#[test]
+fn what_is_carried_over_holds_in_the_next_run() {
+    let mut rig = Rig::new(quoting());
+    let state = RiskState {
+        day: day_of(Nanos::new(rig.now)),
+        day_equity: Money::new(10_300 * Money::ONE.get()),
+        peak_equity: Money::new(10_300 * Money::ONE.get()),
+        net: Money::new(-4_999 * Money::ONE.get()),
+        levels: [BreakerLevel::Normal; 4],
+    };
+    for (key, value) in state.values() {
+        let meta = rig.meta();
+        rig.event(Event::Carried(Carried { meta, key, value }));
+    }
+    assert_eq!(rig.engine.risk_state(), state);
+    rig.go_live();
+    // 300 lost today of 200 allowed.
+    assert!(rig.out.is_empty());
+    assert!(rig.engine.report().refused.iter().any(|(refusal, _)| *refusal == Refusal::DayLoss));
+    assert_eq!(rig.engine.report().capital[1], Money::new(Money::ONE.get()));
+    rig.timer(200_000_000);
+    assert_eq!(rig.engine.breaker_levels()[2], BreakerLevel::Flatten, "150 % of the day's limit");
+}
+
+#[test]
+fn errors_of_a_minute_hold_trading_and_it_comes_back() {
+    let mut rig = Rig::with(quoting(), |config| config.breakers.errors_max = 2);
+    rig.go_live();
+    for order in rig.out.drain(..).collect::<Vec<_>>() {
+        rig.reject(Op::Create, RejectKind::Refused, order.client_id);
+    }
+    rig.timer(200_000_000);
+    assert_eq!(rig.engine.breaker_levels()[3], BreakerLevel::ReduceOnly);
+    rig.now += 130 * 1_000_000_000;
+    rig.timer(200_000_000);
+    rig.now += 61 * 1_000_000_000;
+    rig.timer(200_000_000);
+    assert_eq!(rig.engine.breaker_levels()[3], BreakerLevel::Normal);
 }

@@ -14,6 +14,7 @@
 //!
 //! At the end, what the engine believes is held against what the venue knows ([`Verdict`]).
 
+mod armed;
 mod lane;
 mod verdict;
 mod world;

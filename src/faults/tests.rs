@@ -1,10 +1,12 @@
 use super::*;
+use crate::risk::BreakerLevel;
 use crate::simex::fault::{Act, Channel, FaultScript};
+use crate::types::Money;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 fn quiet(seed: u64) -> WorldOptions {
-    WorldOptions { seed, script: FaultScript::default(), duration_ns: 40 * SECOND_NS }
+    WorldOptions { seed, script: FaultScript::default(), duration_ns: 40 * SECOND_NS, capital: None }
 }
 
 #[test]
@@ -51,4 +53,21 @@ fn faults_of_market_data_alone_leave_nothing_open() {
         fired += verdict.fired.values().sum::<u64>();
     }
     assert!(fired > 50, "{fired}");
+}
+
+/// The capital is what binds: most of it is used, none of it is exceeded, whatever goes wrong; and in the end all is closed.
+#[test]
+fn with_breakers_armed_the_venues_books_never_show_more_than_the_capital() {
+    let capital = Money::new(120 * Money::ONE.get());
+    let (mut most, mut moved) = (Money::ZERO, 0);
+    for seed in 0..12 {
+        let duration_ns = 60 * SECOND_NS;
+        let script = FaultScript::generate(seed, duration_ns);
+        let verdict = run(&WorldOptions { seed, script, duration_ns, capital: Some(capital) });
+        assert!(verdict.is_good(), "{verdict}");
+        most = most.max(verdict.stake_max);
+        moved += verdict.levels.iter().filter(|level| **level > BreakerLevel::Normal).count();
+    }
+    assert!(most.get() > capital.get() / 2, "the capital should bind: at most {most} were at stake");
+    assert!(moved > 0, "a breaker should have moved");
 }

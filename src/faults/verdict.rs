@@ -3,6 +3,7 @@
 use crate::{
     engine::EngineReport,
     order::OrderState,
+    risk::BreakerLevel,
     sim::{AccountId, ExecutionKind, Venue},
     simex::fault::FaultScript,
     types::{InstrumentId, Lots, Money, OrderStatus},
@@ -35,6 +36,14 @@ pub struct Verdict {
     pub script: FaultScript,
     /// What differs; empty if the run is good.
     pub differences: Vec<Difference>,
+    /// Limits that the venue's own books showed exceeded; empty if the run is good, or was not watched.
+    pub breaches: Vec<String>,
+    /// The most that was at stake by the venue's own books, losses included; zero if the run was not watched.
+    pub stake_max: Money,
+    /// How far the breakers had gone at the end.
+    pub levels: [BreakerLevel; 4],
+    /// Virtual time from the stop until no order was open, and no position held where they are closed; in nanoseconds.
+    pub flat_after_ns: u64,
     /// Whether trading began at all, and came to its end in time.
     pub is_finished: bool,
     /// Orders that the engine sent.
@@ -54,9 +63,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether engine and venue agree on everything.
+    /// Whether engine and venue agree on everything, and no limit was exceeded.
     pub fn is_good(&self) -> bool {
-        self.is_finished && self.differences.is_empty()
+        self.is_finished && self.differences.is_empty() && self.breaches.is_empty()
     }
 }
 
@@ -68,6 +77,7 @@ impl fmt::Display for Verdict {
             writeln!(f, "  it did not come to its end: never ready, or orders stayed open")?;
         }
         self.differences.iter().try_for_each(|difference| writeln!(f, "  {difference}"))?;
+        self.breaches.iter().try_for_each(|breach| writeln!(f, "  limit exceeded at the venue: {breach}"))?;
         if !self.is_good() {
             self.first_errors.iter().try_for_each(|error| writeln!(f, "  refused: {error}"))?;
             let fired: Vec<String> = self.fired.iter().map(|(name, count)| format!("{name} {count}")).collect();

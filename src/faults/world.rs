@@ -1,5 +1,6 @@
 //! One run: a venue, the duties of a live engine, and time that passes only here.
 
+use super::armed::Watch;
 use super::lane::MemoryLane;
 use super::verdict::{Verdict, compare};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         Clock, ClockOffset, CoreDuty, CoreReport, Dial, Duty, DutyReport, GatewayConfig, GatewayDuty, LinkConfig,
         LiveFeedConfig, LiveFeedDuty, ReconcileDuty, ReconcilerConfig, StatusReader, clock_offset,
     },
-    sim::AccountId,
+    sim::{Account, AccountId},
     simex::{AccountConfig, FeedConfig as Market, SimexConfig, SimexHub, fault::FaultScript},
     strategy::{MarketMaker, MarketMakerConfig},
     types::{Control, Event, InstrumentId, InstrumentTable, Meta, Money, Nanos, Product, Rate, Record, VenueId},
@@ -33,6 +34,9 @@ pub struct WorldOptions {
     pub script: FaultScript,
     /// Virtual time from the start of trading to the end; trading stops [`STOP_BEFORE_NS`] earlier.
     pub duration_ns: u64,
+    /// With a capital: breakers and limits are tight, the venue's own books are held against it after every step, and at the
+    /// end all positions are closed.
+    pub capital: Option<Money>,
 }
 
 /// Plays one run to its end and judges it.
@@ -55,11 +59,12 @@ struct World {
     status: StatusReader,
     ready: Flag,
     instruments: usize,
+    watch: Option<Watch>,
 }
 
 impl World {
     fn new(options: &WorldOptions) -> Self {
-        let config = venue_config(options.seed);
+        let config = venue_config(options);
         let now = Nanos::from_millis(START_MS);
         let account = config.accounts.first().cloned().unwrap_or_default();
         let specs = config.listings.iter().map(|listing| listing.spec).collect();
@@ -78,7 +83,9 @@ impl World {
         let (questions, to_reconciler) = spsc(crate::runtime::COMMAND_RING_SLOTS);
         let (offset_writer, offset_reader) = clock_offset();
 
-        let engine = Engine::with_probe(&table, engine_config(), strategy(table.len()), NoProbe);
+        let config = engine_config(options);
+        let watch = options.capital.map(|_| Watch::new(ACCOUNT, config.risk));
+        let engine = Engine::with_probe(&table, config, strategy(table.len()), NoProbe);
         let inputs = vec![to_core_control, to_core_orders, to_core_answers, to_core_market];
         let (core, status) = CoreDuty::new(engine, inputs, core_commands, None, true, Flag::new());
         let core = core.ask_through(questions);
@@ -115,6 +122,7 @@ impl World {
             status,
             ready,
             instruments: table.len(),
+            watch,
         }
     }
 
@@ -123,6 +131,9 @@ impl World {
         self.now = self.now.saturating_add(STEP_NS);
         self.hub.poll(self.now);
         let simex = self.hub.simex();
+        if let Some(watch) = &mut self.watch {
+            watch.look(simex.venue());
+        }
         if simex.is_client_frozen(self.now) {
             return;
         }
@@ -168,6 +179,11 @@ impl World {
     }
 
     fn is_flat(&self) -> bool {
+        let venue = self.hub.simex().venue();
+        let holds = |owner: &Account| owner.holdings().iter().any(|held| !held.qty.is_zero());
+        if self.watch.is_some() && venue.account(ACCOUNT).is_some_and(holds) {
+            return false;
+        }
         let is_flat_here = self.status.read().is_some_and(|status| status.is_stopping && status.open_orders == 0);
         is_flat_here && self.open_at_venue() == 0
     }
@@ -184,16 +200,19 @@ impl World {
         let stop = Nanos::new(end.get().saturating_sub(STOP_BEFORE_NS)).max(start);
         self.step_until(stop, |_| false);
         let meta = self.meta();
-        self.tell(&Event::Control(meta, Control::Stop));
+        let control = if options.capital.is_some() { Control::Flatten } else { Control::Stop };
+        self.tell(&Event::Control(meta, control));
+        let asked = self.now;
         // Status is published every tenth of a second: what it says may be older than the order to stop.
         self.step_until(self.now.saturating_add(SETTLE_NS), |_| false);
         is_finished &= self.step_until(end.saturating_add(OVERTIME_NS), Self::is_flat);
+        let flat_after_ns = self.now.saturating_since(asked);
         // The last news: fills of orders that are gone, and what a reconciliation still asks.
         self.step_until(self.now.saturating_add(SETTLE_NS), |_| false);
-        self.judge(options, is_finished, began)
+        self.judge(options, is_finished, began, flat_after_ns)
     }
 
-    fn judge(self, options: &WorldOptions, is_finished: bool, began: Nanos) -> Verdict {
+    fn judge(self, options: &WorldOptions, is_finished: bool, began: Nanos, flat_after_ns: u64) -> Verdict {
         let simex = self.hub.simex();
         let mut first_errors = Vec::new();
         let mut core: Option<Box<CoreReport>> = None;
@@ -209,10 +228,15 @@ impl World {
         simex.venue().assert_invariants();
         let engine = core.expect("the core leaves a report").engine;
         let report = simex.report();
+        let (breaches, stake_max) = self.watch.map(Watch::end).unwrap_or_default();
         Verdict {
             seed: options.seed,
             script: options.script.clone(),
             differences: compare(&engine, simex.venue(), ACCOUNT),
+            breaches,
+            stake_max,
+            levels: engine.risk.levels,
+            flat_after_ns,
             is_finished,
             orders: engine.orders.sent,
             fills: report.accounts.first().map_or(0, |account| account.fills),
@@ -226,15 +250,15 @@ impl World {
 }
 
 /// The venue of every run: two instruments, one account, a lively crowd.
-fn venue_config(seed: u64) -> SimexConfig {
+fn venue_config(options: &WorldOptions) -> SimexConfig {
     let mut config = SimexConfig {
-        feed: Market::Population { seed },
+        feed: Market::Population { seed: options.seed },
         accounts: vec![AccountConfig::default()],
         // Half of a millisecond each way, rounded up to a step: answers and news interleave.
         uplink_ns: 500_000,
         downlink_ns: 500_000,
         // Often and much, so that a payment that is lost or booked twice shows in every wallet.
-        funding_interval_ns: 20_000_000_000,
+        funding_interval_ns: if options.capital.is_some() { 60_000_000_000 } else { 20_000_000_000 },
         funding_rate: Rate::new(500_000),
         ..SimexConfig::default()
     };
@@ -259,13 +283,24 @@ fn strategy(instruments: usize) -> MarketMaker {
     MarketMaker::new(config, instruments)
 }
 
-fn engine_config() -> EngineConfig {
+fn engine_config(options: &WorldOptions) -> EngineConfig {
     let reconcile = ReconcileConfig { every_ns: 10_000_000_000, ..ReconcileConfig::default() };
     let mut config = EngineConfig {
         reconcile,
         limits: Limits { window_ticks: 4_096, far_levels_max: 1_024, orders_max: 256, exec_ids_max: 8_192 },
         ..EngineConfig::default()
     };
+    if let Some(capital) = options.capital {
+        let share = |percent: i128| Money::new(capital.get() / 100 * percent);
+        config.risk.capital = capital;
+        config.risk.day_loss_max = share(20);
+        config.risk.drawdown_max = share(25);
+        config.breakers.position_loss_max = share(10);
+        config.breakers.heat_max = share(15);
+        config.breakers.errors_max = 40;
+        config.breakers.cool_down_ns = 5_000_000_000;
+        return config;
+    }
     // A day of fees must not end the trading that is to be tested.
     config.risk.day_loss_max = Money::new(50_000 * Money::ONE.get());
     config.risk.drawdown_max = Money::new(50_000 * Money::ONE.get());

@@ -12,7 +12,10 @@
 //! 3. **Replies to amendments carry the request's number**, so that a late one is not taken for the answer to the next.
 
 use super::state::{Input, OrderState, Transition, transition};
-use crate::types::{ClientOrderId, InstrumentId, Lots, Nanos, Op, OrderStatus, RejectKind, Side, Ticks, TimeInForce};
+use crate::types::{
+    ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Op, OrderStatus, RejectKind, Side, Ticks,
+    TimeInForce,
+};
 
 /// What news is measured by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +80,8 @@ pub struct Order {
     pub is_heard: bool,
     /// Was on the venue when the engine came, and is kept by configuration.
     pub is_adopted: bool,
+    /// The least price at which capital counts it: a sale that takes may fill above its limit.
+    pub px_floor: Ticks,
     /// When to ask the venue about it; [`Nanos::MAX`]: no need.
     pub query_due: Nanos,
     /// Questions in a row that found nothing.
@@ -156,9 +161,31 @@ impl Order {
             is_confirmed: false,
             is_heard: false,
             is_adopted: false,
+            px_floor: Ticks::ZERO,
             query_due: Nanos::MAX,
             absent: 0,
         }
+    }
+
+    /// The price at which it may fill at its dearest: its limit, or the price of an amendment under way, and no less than
+    /// [`Self::px_floor`].
+    #[inline]
+    pub fn px_max(&self) -> Ticks {
+        self.asked.map_or(self.px, |(asked, _)| asked.max(self.px)).max(self.px_floor)
+    }
+
+    /// The greatest value that may still come of it: as [`Self::leaves_max`], confirmed and asked each at its own price.
+    #[inline]
+    pub fn value_max(&self, spec: &InstrumentSpec) -> Money {
+        let value = |px: Ticks, qty: Lots| {
+            let leaves = qty.max(self.filled_told).saturating_sub(self.filled).max(Lots::ZERO);
+            spec.notional(px.max(self.px_floor), leaves)
+        };
+        if self.state.is_final() {
+            return value(self.px_max(), Lots::ZERO);
+        }
+        let confirmed = value(self.px, self.qty);
+        self.asked.map_or(confirmed, |(px, qty)| confirmed.max(value(px, qty)))
     }
 
     /// What may still come of it at worst, not yet in the position. While it works: the greater of the confirmed and the

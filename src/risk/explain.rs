@@ -2,7 +2,8 @@
 //!
 //! The two are tested to agree: the first check here that refuses is the verdict.
 
-use super::{Exposure, Refusal, Request, Risk, with_open};
+use super::capital::money_of_e8;
+use super::{BreakerLevel, Refusal, Request, Risk, abs};
 use crate::types::{Lots, Money, Product, Rate, Side, Ticks};
 
 /// Something measured, or a limit.
@@ -31,6 +32,8 @@ pub enum Bound {
     Below(Measure),
     /// This or less.
     AtMost(Measure),
+    /// This or more.
+    AtLeast(Measure),
     /// From the one to the other, both included.
     Within(Measure, Measure),
     /// Less than this, for a buy; see [`Bound::Above`].
@@ -72,10 +75,9 @@ impl Risk {
     pub fn checks(&self, r: &Request<'_>) -> Vec<Check> {
         let limits = &self.limits;
         let exposure = r.exposure;
-        let open_others = exposure.open[r.side as usize].saturating_sub(r.replaces);
-        let others = Exposure { open: with_open(exposure.open, r.side, open_others), ..*exposure };
-        let shrinks = others.shrinks(r.side, r.qty);
-        let is_new = r.replaces.is_zero();
+        let others = r.others();
+        let shrinks = exposure.shrinks(r.side, others.qty, r.qty);
+        let is_new = r.is_new();
 
         let mut out = Vec::with_capacity(Refusal::ALL.len());
         let mut add = |check, is_good: Option<bool>, applies: bool, measured: Option<Measure>, bound| {
@@ -89,16 +91,24 @@ impl Risk {
         };
         let money = |m: Money| Some(Measure::Money(m));
 
-        add(Refusal::KillSwitch, Some(self.is_trading), true, Some(Measure::Is(self.is_trading)), Bound::Is(true));
+        let may = self.is_trading || (r.is_closing && shrinks);
+        add(Refusal::KillSwitch, Some(may), true, Some(Measure::Is(may)), Bound::Is(true));
         let loss = self.equity_day_start.map_or(Money::ZERO, |start| start.saturating_sub(self.equity));
         let most = limits.day_loss_max;
         add(Refusal::DayLoss, Some(loss < most), !shrinks, money(loss), Bound::Below(Measure::Money(most)));
         let (fall, most) = (self.equity_peak.saturating_sub(self.equity), limits.drawdown_max);
         add(Refusal::Drawdown, Some(fall < most), !shrinks, money(fall), Bound::Below(Measure::Money(most)));
+        let level = Some(Measure::Count(r.level as u64));
+        let bound = Bound::Below(Measure::Count(BreakerLevel::ReduceOnly as u64));
+        add(Refusal::Breaker, Some(r.level < BreakerLevel::ReduceOnly), !shrinks, level, bound);
 
         let both = r.touch.bid.zip(r.touch.ask);
-        let is_live = r.is_book_live && both.is_some_and(|(bid, ask)| bid.px < ask.px);
+        let is_live = r.is_book_live && both.is_some();
         add(Refusal::BookNotLive, Some(is_live), true, Some(Measure::Is(is_live)), Bound::Is(true));
+        let spread = both.map(|(bid, ask)| ask.px.saturating_diff(bid.px));
+        let measured = spread.map(|spread| Measure::Px(Ticks::new(spread)));
+        let is_good = spread.map(|spread| spread > 0);
+        add(Refusal::CrossedBook, is_good, true, measured, Bound::AtLeast(Measure::Px(Ticks::new(1))));
         let (age, most) = (r.now.saturating_since(r.confirmed_at), limits.stale_after_ns);
         let bound = Bound::AtMost(Measure::Nanos(most));
         add(Refusal::StaleBook, Some(age <= most), true, Some(Measure::Nanos(age)), bound);
@@ -120,39 +130,53 @@ impl Risk {
         add(Refusal::Notional, Some(is_good), true, money(value), bound);
 
         // The farthest distance is the last whole tick within the share.
-        let reference = both.map(|(bid, ask)| if r.side == Side::Bid { ask.px } else { bid.px });
-        let distance = reference.map(|reference| r.px.saturating_diff(reference).unsigned_abs());
-        let farthest = reference.map_or(0, |px| {
-            let share = i128::from(px.get()) * i128::from(limits.collar.get());
+        let within = |px: Ticks, rate: Rate| {
+            let share = i128::from(px.get()) * i128::from(rate.get());
             i64::try_from(share.div_euclid(i128::from(Rate::ONE.get()))).unwrap_or(i64::MAX)
-        });
-        let is_good = distance.map(|distance| r.px.get() > 0 && i128::from(distance) <= i128::from(farthest));
-        let measured = distance.map(|distance| Measure::Px(Ticks::new(i64::try_from(distance).unwrap_or(i64::MAX))));
-        add(Refusal::Collar, is_good, true, measured, Bound::AtMost(Measure::Px(Ticks::new(farthest))));
+        };
+        let measure = |distance: i64| Measure::Px(Ticks::new(distance.saturating_abs()));
+        let most = both.map_or(0, |(bid, _)| within(bid.px, limits.spread_max));
+        let is_good = spread.map(|spread| spread <= most);
+        add(Refusal::Spread, is_good, !shrinks, spread.map(measure), Bound::AtMost(Measure::Px(Ticks::new(most))));
+        let reference = both.map(|(bid, ask)| if r.side == Side::Bid { ask.px } else { bid.px });
+        let distance = reference.map(|reference| r.px.saturating_diff(reference).saturating_abs());
+        let farthest = reference.map_or(0, |px| within(px, limits.collar));
+        let is_good = distance.map(|distance| r.px.get() > 0 && distance <= farthest);
+        let bound = Bound::AtMost(Measure::Px(Ticks::new(farthest)));
+        add(Refusal::Collar, is_good, true, distance.map(measure), bound);
+        let distance = r.last_px.map(|last| r.px.saturating_diff(last).saturating_abs());
+        let farthest = r.last_px.map_or(0, |px| within(px, limits.trade_collar));
+        let bound = Bound::AtMost(Measure::Px(Ticks::new(farthest)));
+        // Unknown refuses, unless the order only shrinks a position.
+        let (is_good, applies) = (distance.is_some_and(|d| d <= farthest), distance.is_some() || !shrinks);
+        add(Refusal::TradeCollar, Some(is_good), applies, distance.map(measure), bound);
 
         add(Refusal::ReduceOnly, Some(shrinks), r.reduce_only, Some(Measure::Is(shrinks)), Bound::Is(true));
         let (open, most) = (exposure.open_orders, limits.open_orders_max);
         let bound = Bound::Below(Measure::Count(u64::from(most)));
         add(Refusal::OpenOrders, Some(open < most), is_new, Some(Measure::Count(u64::from(open))), bound);
 
-        let after = Exposure { open: with_open(exposure.open, r.side, open_others.saturating_add(r.qty)), ..*exposure };
-        let worst = both.map(|(_, ask)| r.spec.notional(ask.px.max(r.px), after.worst_qty()));
-        let gross = worst.map(|worst| self.gross.saturating_sub(exposure.counted).saturating_add(worst));
+        let after = others.qty.saturating_add(r.qty);
+        let other = r.side.opposite();
+        let px = both.map(|(_, ask)| ask.px.max(r.px));
+        let reached = px.map(|px| r.spec.notional(px, exposure.reached(r.side, after)));
+        let beside = px.map(|px| r.spec.notional(px, exposure.reached(other, exposure.open[other as usize].qty)));
+        let worst = reached.zip(beside).map(|(reached, beside)| abs(reached).max(abs(beside)));
+        let gross = worst.map(|worst| self.sums.gross.saturating_sub(exposure.counted.gross).saturating_add(worst));
+        let net = reached.map(|reached| abs(self.net_with(r, reached)));
         let mut at_most = |check, found: Option<Money>, most: Money| {
             let measured = found.map(Measure::Money);
             add(check, found.map(|found| found <= most), !shrinks, measured, Bound::AtMost(Measure::Money(most)));
         };
         at_most(Refusal::Position, worst, limits.position_value_max);
         at_most(Refusal::GrossExposure, gross, limits.gross_value_max);
-        // Exposure against what may carry it, both times a hundred, so that the leverage stays whole.
-        let leverage = i64::from(limits.leverage_e2);
-        let hundredfold = gross.map(|gross| gross.saturating_mul(100));
-        let carried = |by: Money| by.saturating_mul(leverage);
-        for (check, by) in [(Refusal::Capital, limits.capital), (Refusal::Leverage, self.equity)] {
-            let most = Money::new(carried(by).get().div_euclid(100));
-            let is_good = hundredfold.map(|found| found <= carried(by));
-            add(check, is_good, !shrinks, gross.map(Measure::Money), Bound::AtMost(Measure::Money(most)));
-        }
+        at_most(Refusal::NetExposure, net, limits.net_value_max);
+        at_most(Refusal::Capital, both.map(|_| money_of_e8(self.committed_with(r, others))), self.capital);
+        // Exposure against what carries it, both times a hundred, so that the leverage stays whole.
+        let carried = self.equity.saturating_mul(i64::from(limits.leverage_e2));
+        let most = Money::new(carried.get().div_euclid(100));
+        let is_good = gross.map(|gross| gross.saturating_mul(100) <= carried);
+        add(Refusal::Leverage, is_good, !shrinks, gross.map(Measure::Money), Bound::AtMost(Measure::Money(most)));
 
         let (is_good, bound) = match (r.own_opposite_px, r.side) {
             (None, _) => (true, Bound::Free),

@@ -4,14 +4,21 @@
 //! fresh order. Each check is one line of [`Refusal`], in the order in which they are made; orders that only shrink a
 //! position skip the limits that would keep it from shrinking.
 
+mod breakers;
+mod capital;
 mod explain;
 mod rate;
+mod state;
 
+pub use breakers::{Breaker, BreakerConfig, BreakerLevel, ErrorWindow, Layer};
+pub use capital::{Compounding, OpenSide};
 pub use explain::{Answer, Bound, Check, Measure};
 pub use rate::{RateBudget, RateLimits, Spend, TokenBucket};
+pub use state::{RiskState, day_of};
 
+use self::capital::Reserve;
 use crate::book::Touch;
-use crate::types::{InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks};
+use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks};
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
@@ -39,8 +46,12 @@ refusals! {
     DayLoss = "day_loss",
     /// Equity has fallen too far from its peak: only shrinking orders pass.
     Drawdown = "drawdown",
-    /// The book is not live, or crossed, or a side is empty.
+    /// A breaker stands at reduce-only or beyond: only shrinking orders pass.
+    Breaker = "breaker",
+    /// The book is not proven whole (nothing received, a gap, being resynchronised), or a side is empty.
     BookNotLive = "book_not_live",
+    /// The best bid is not below the best ask.
+    CrossedBook = "crossed_book",
     /// The touch was not confirmed for too long.
     StaleBook = "stale_book",
     /// An inverse contract: its money is not exact here yet.
@@ -49,8 +60,12 @@ refusals! {
     Quantity = "quantity",
     /// Below the instrument's smallest or above our largest value.
     Notional = "notional",
+    /// The spread is too wide to enter.
+    Spread = "spread",
     /// Too far from the touch.
     Collar = "collar",
+    /// Too far from the last trade, or none is known.
+    TradeCollar = "trade_collar",
     /// A reduce-only order that would not reduce.
     ReduceOnly = "reduce_only",
     /// The position could pass its limit, were everything open filled.
@@ -59,7 +74,9 @@ refusals! {
     OpenOrders = "open_orders",
     /// The sum of all positions could pass its limit, were everything open filled.
     GrossExposure = "gross_exposure",
-    /// The margin that everything open could need exceeds the capital.
+    /// The sum of all positions, shorts against longs, could pass its limit, were everything open of one side filled.
+    NetExposure = "net_exposure",
+    /// What is committed at worst exceeds the capital: margin, fees, funding, losses.
     Capital = "capital",
     /// Exposure over equity exceeds the leverage.
     Leverage = "leverage",
@@ -69,10 +86,21 @@ refusals! {
     Duplicate = "duplicate",
     /// More orders than the rate allows.
     OrderRate = "order_rate",
+    /// More cancellations than the rate allows: it waits, and leaves as soon as it may.
+    CancelRate = "cancel_rate",
     /// The order table is full.
     OrderTable = "order_table",
     /// The ring to the gateway is full.
     Gateway = "gateway",
+}
+
+/// One check: unless it holds, it is the answer.
+macro_rules! check {
+    ($self:ident, $check:ident, $holds:expr) => {
+        if !$holds && !$self.is_taken_out(Refusal::$check) {
+            return Some(Refusal::$check);
+        }
+    };
 }
 
 /// The limits. Money is in the settlement currency.
@@ -86,12 +114,28 @@ pub struct RiskLimits {
     pub gross_value_max: Money,
     /// Most open orders of one instrument.
     pub open_orders_max: u32,
-    /// Most margin that everything open may need.
+    /// Largest sum over all instruments, shorts against longs, everything open of one side counted as filled.
+    pub net_value_max: Money,
+    /// Most that may be committed at any instant, whatever of what is open or in doubt is filled: margin, fees, the next
+    /// funding payments, and what was lost since the start.
     pub capital: Money,
-    /// Leverage at which margin is counted, and greatest exposure over equity; in hundredths.
+    /// How profits and losses change the capital.
+    pub compounding: Compounding,
+    /// Leverage at which margin is counted, and greatest exposure over equity; in hundredths. The account's own must be no
+    /// less.
     pub leverage_e2: u32,
+    /// Greatest fee of a taker; reserved for opening and for closing.
+    pub taker_fee: Rate,
+    /// Reserved of a position's value beside fees: what a liquidation costs, for one.
+    pub extra_fee: Rate,
+    /// Greatest rate of a funding payment; reserved for the next one.
+    pub funding_cap: Rate,
     /// Farthest distance of a price from the opposite touch, as a share of it.
     pub collar: Rate,
+    /// Farthest distance of a price from the last trade, as a share of it.
+    pub trade_collar: Rate,
+    /// Widest spread at which a position may grow, as a share of the bid.
+    pub spread_max: Rate,
     /// Age at which an unconfirmed touch is stale, in nanoseconds.
     pub stale_after_ns: u64,
     /// Time within which the same order counts as a duplicate, in nanoseconds.
@@ -110,9 +154,16 @@ impl Default for RiskLimits {
             position_value_max: whole(5_000),
             gross_value_max: whole(20_000),
             open_orders_max: 8,
+            net_value_max: whole(20_000),
             capital: whole(5_000),
+            compounding: Compounding { reinvest: Rate::ZERO, floor: Money::ZERO },
             leverage_e2: 500,
+            taker_fee: Rate::new(100_000),
+            extra_fee: Rate::ZERO,
+            funding_cap: Rate::new(750_000),
             collar: Rate::new(2_000_000),
+            trade_collar: Rate::new(5_000_000),
+            spread_max: Rate::new(1_000_000),
             stale_after_ns: 5_000_000_000,
             duplicate_within_ns: 50_000_000,
             day_loss_max: whole(200),
@@ -134,8 +185,14 @@ pub struct Request<'a> {
     pub qty: Lots,
     /// Only shrinks a position.
     pub reduce_only: bool,
-    /// Open quantity of the order that this one replaces (an amendment), else zero.
-    pub replaces: Lots,
+    /// It closes what must be closed: it passes although nothing else may trade.
+    pub is_closing: bool,
+    /// How far the breakers of the instrument have gone.
+    pub level: BreakerLevel,
+    /// Open quantity of the order that this one replaces (an amendment), and its value at its dearest price; else zero.
+    pub replaces: (Lots, Money),
+    /// A sale that takes may fill above its limit: the price at which it is counted at least. Zero for others.
+    pub px_floor: Ticks,
     /// Engine time.
     pub now: Nanos,
     /// Whether the book is proven whole.
@@ -144,6 +201,8 @@ pub struct Request<'a> {
     pub touch: &'a Touch,
     /// When the touch was last confirmed.
     pub confirmed_at: Nanos,
+    /// Price of the newest trade, if one is known.
+    pub last_px: Option<Ticks>,
     /// Exposure of the instrument.
     pub exposure: &'a Exposure,
     /// Best own working price of the other side.
@@ -155,28 +214,47 @@ pub struct Request<'a> {
 pub struct Exposure {
     /// Position, signed.
     pub position: Lots,
-    /// Open quantity per side (bid, ask), at worst.
-    pub open: [Lots; 2],
+    /// What the position cost, signed.
+    pub cost: Money,
+    /// What is open per side (bid, ask), at worst.
+    pub open: [OpenSide; 2],
     /// Open orders.
     pub open_orders: u32,
-    /// The worst value that was counted into the gross sum.
-    counted: Money,
+    /// What was counted into the sums.
+    counted: Counted,
     last_new: Option<(Side, Ticks, Lots, Nanos)>,
 }
 
+/// What one instrument adds to the sums over all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Counted {
+    gross: Money,
+    /// Signed value of the position if everything open on the bid or on the ask is filled.
+    net: [Money; 2],
+    committed_e8: i128,
+}
+
 impl Exposure {
+    /// The position if everything that is open on one side is filled.
+    #[inline]
+    fn reached(&self, side: Side, open: Lots) -> Lots {
+        match side {
+            Side::Bid => self.position.saturating_add(open),
+            Side::Ask => self.position.saturating_sub(open),
+        }
+    }
+
     /// The greatest size that the position can reach if what is open on one side is filled.
     #[inline]
     pub fn worst_qty(&self) -> Lots {
-        let long = self.position.saturating_add(self.open[0]);
-        let short = self.position.saturating_sub(self.open[1]);
-        long.saturating_abs().max(short.saturating_abs())
+        let [bid, ask] = [Side::Bid, Side::Ask].map(|side| self.reached(side, self.open[side as usize].qty));
+        bid.saturating_abs().max(ask.saturating_abs())
     }
 
-    /// Whether an order of that side and size only shrinks the position, what is open on that side included.
+    /// Whether an order of that side and size only shrinks the position, were `open` of that side filled before.
     #[inline]
-    pub fn shrinks(&self, side: Side, qty: Lots) -> bool {
-        let after = self.open[side as usize].saturating_add(qty);
+    fn shrinks(&self, side: Side, open: Lots, qty: Lots) -> bool {
+        let after = open.saturating_add(qty);
         self.position.get().signum() == -side.sign() && after <= self.position.saturating_abs()
     }
 }
@@ -185,25 +263,41 @@ impl Exposure {
 #[derive(Debug)]
 pub struct Risk {
     limits: RiskLimits,
-    gross: Money,
+    sums: Counted,
+    reserves: [Reserve; 2],
+    /// What may be committed, after profits and losses.
+    capital: Money,
     equity: Money,
     equity_day_start: Option<Money>,
     equity_peak: Money,
+    day: u64,
+    /// Closed profit since the capital was granted: of this run, and before it.
+    net: [Money; 2],
+    is_same_day: bool,
     is_trading: bool,
     refused: [u64; Refusal::ALL.len()],
+    #[cfg(test)]
+    taken_out: Option<Refusal>,
 }
 
 impl Risk {
     /// Makes risk with nothing open, not trading yet.
     pub fn new(limits: RiskLimits) -> Self {
         Self {
+            reserves: Reserve::by_product(&limits),
+            capital: limits.compounding.capital(limits.capital, Money::ZERO),
             limits,
-            gross: Money::ZERO,
+            sums: Counted::default(),
             equity: Money::ZERO,
             equity_day_start: None,
             equity_peak: Money::ZERO,
+            day: 0,
+            net: [Money::ZERO; 2],
+            is_same_day: false,
             is_trading: false,
             refused: [0; Refusal::ALL.len()],
+            #[cfg(test)]
+            taken_out: None,
         }
     }
 
@@ -223,28 +317,116 @@ impl Risk {
         self.is_trading
     }
 
-    /// Takes the account's equity: wallet and unrealised profit. The first is the day's start.
+    /// Takes the account's equity: wallet and unrealised profit. The first of a day (UTC) is the day's start.
     #[inline]
-    pub fn on_equity(&mut self, equity: Money) {
+    pub fn on_equity(&mut self, equity: Money, now: Nanos) {
         self.equity = equity;
+        let day = day_of(now);
         if self.equity_day_start.is_none() {
+            self.equity_peak = self.equity_peak.max(equity);
+        }
+        if self.equity_day_start.is_none() || day > self.day {
             self.equity_day_start = Some(equity);
-            self.equity_peak = equity;
+            self.day = day;
         }
         self.equity_peak = self.equity_peak.max(equity);
     }
 
-    /// Sum over all instruments of the worst value of position and open orders, as of each one's last change.
-    pub fn gross(&self) -> Money {
-        self.gross
+    /// Takes what was won or lost in this run: closed profit less fees and funding, of all instruments.
+    #[inline]
+    pub fn on_net(&mut self, net: Money) {
+        self.net[0] = net;
+        let net = net.saturating_add(self.net[1]);
+        self.capital = self.limits.compounding.capital(self.limits.capital, net);
     }
 
-    /// Recounts an instrument into the gross sum after its position, open orders or price changed.
+    /// Takes a value of an earlier run. The start of another day is none of today's.
+    pub fn on_carried(&mut self, key: CarriedKey, value: Money, now: Nanos) {
+        match key {
+            CarriedKey::Day if value.get() == i128::from(day_of(now)) => {
+                self.day = day_of(now);
+                self.is_same_day = true;
+            }
+            CarriedKey::DayEquity if self.is_same_day => self.equity_day_start = Some(value),
+            CarriedKey::PeakEquity => self.equity_peak = self.equity_peak.max(value),
+            CarriedKey::Net => {
+                self.net[1] = value;
+                self.on_net(self.net[0]);
+            }
+            CarriedKey::Day | CarriedKey::DayEquity | CarriedKey::Levels => {}
+        }
+    }
+
+    /// What the next run must know. Levels are the engine's.
+    pub fn state(&self, levels: [BreakerLevel; 4]) -> RiskState {
+        RiskState {
+            day: self.day,
+            day_equity: self.equity_day_start.unwrap_or(self.equity),
+            peak_equity: self.equity_peak,
+            net: self.net[0].saturating_add(self.net[1]),
+            levels,
+        }
+    }
+
+    /// The day (UTC) of the newest equity.
+    pub fn day(&self) -> u64 {
+        self.day
+    }
+
+    /// How far the layer of the day has gone by its measures: the loss of the day, and the fall from the peak.
+    pub fn day_level(&self, config: &BreakerConfig) -> BreakerLevel {
+        let loss = self.equity_day_start.map_or(Money::ZERO, |start| start.saturating_sub(self.equity));
+        let fall = self.equity_peak.saturating_sub(self.equity);
+        let by_loss = config.level(loss.get(), self.limits.day_loss_max.get());
+        by_loss.max(config.level(fall.get(), self.limits.drawdown_max.get()))
+    }
+
+    /// What may be committed now: the configured capital, less losses, with the reinvested share of profits.
+    pub fn capital(&self) -> Money {
+        self.capital
+    }
+
+    /// What is committed at worst, losses aside; see [`RiskLimits::capital`].
+    pub fn committed(&self) -> Money {
+        capital::money_of_e8(self.sums.committed_e8)
+    }
+
+    /// Whether more is committed than may be: funding was paid, and the next payment has to be reserved again.
+    pub fn is_over_committed(&self) -> bool {
+        self.sums.committed_e8 > e8(self.capital)
+    }
+
+    /// Sum over all instruments of the worst value of position and open orders, as of each one's last change.
+    pub fn gross(&self) -> Money {
+        self.sums.gross
+    }
+
+    /// Recounts an instrument into the sums after its position, open orders or price changed.
     #[inline]
     pub fn recount(&mut self, exposure: &mut Exposure, spec: &InstrumentSpec, px: Ticks) {
-        let worst = spec.notional(px, exposure.worst_qty());
-        self.gross = self.gross.saturating_sub(exposure.counted).saturating_add(worst);
-        exposure.counted = worst;
+        let [long, short] = [Side::Bid, Side::Ask].map(|side| exposure.reached(side, exposure.open[side as usize].qty));
+        let net = [long, short].map(|qty| spec.notional(px, qty));
+        let reserve = Reserve::of(&self.reserves, &self.limits, spec);
+        let new = Counted {
+            gross: abs(net[0]).max(abs(net[1])),
+            net,
+            committed_e8: exposure.committed_e8(spec, &exposure.open, &reserve),
+        };
+        let old = std::mem::replace(&mut exposure.counted, new);
+        self.sums.gross = self.sums.gross.saturating_sub(old.gross).saturating_add(new.gross);
+        for (sum, (old, new)) in self.sums.net.iter_mut().zip(old.net.into_iter().zip(new.net)) {
+            *sum = sum.saturating_sub(old).saturating_add(new);
+        }
+        self.sums.committed_e8 =
+            self.sums.committed_e8.saturating_sub(old.committed_e8).saturating_add(new.committed_e8);
+    }
+
+    /// The highest bid that a sale may meet that is decided at this touch: the collar bounds how far the market may move until
+    /// then.
+    pub fn highest_bid(&self, touch: &Touch) -> Ticks {
+        let bid = touch.bid.map_or(0, |level| level.px.get());
+        let share = i128::from(bid) * i128::from(self.limits.collar.get()) / i128::from(Rate::ONE.get());
+        Ticks::new(bid.saturating_add(i64::try_from(share).unwrap_or(i64::MAX)))
     }
 
     /// Counts a refusal and returns it.
@@ -277,7 +459,7 @@ impl Risk {
     /// The first [`Refusal`] that applies, counted.
     ///
     /// # Cost
-    /// Some twenty comparisons and four 128-bit products; no division.
+    /// Some thirty comparisons and twelve 128-bit products; no division.
     #[inline]
     pub fn check(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
         self.verdict(request).map_or(Ok(()), |refusal| Err(self.refuse(refusal)))
@@ -288,93 +470,135 @@ impl Risk {
     pub fn verdict(&self, r: &Request<'_>) -> Option<Refusal> {
         let limits = &self.limits;
         let exposure = r.exposure;
-        let open_others = exposure.open[r.side as usize].saturating_sub(r.replaces);
-        let others = Exposure { open: with_open(exposure.open, r.side, open_others), ..*exposure };
-        let shrinks = others.shrinks(r.side, r.qty);
+        let others = r.others();
+        let shrinks = exposure.shrinks(r.side, others.qty, r.qty);
 
-        if !self.is_trading {
-            return Some(Refusal::KillSwitch);
-        }
+        check!(self, KillSwitch, self.is_trading || (r.is_closing && shrinks));
         if !shrinks {
             let loss = self.equity_day_start.map_or(Money::ZERO, |start| start.saturating_sub(self.equity));
-            if loss >= limits.day_loss_max {
-                return Some(Refusal::DayLoss);
-            }
-            if self.equity_peak.saturating_sub(self.equity) >= limits.drawdown_max {
-                return Some(Refusal::Drawdown);
-            }
+            check!(self, DayLoss, loss < limits.day_loss_max);
+            check!(self, Drawdown, self.equity_peak.saturating_sub(self.equity) < limits.drawdown_max);
+            check!(self, Breaker, r.level < BreakerLevel::ReduceOnly);
         }
         let (Some(bid), Some(ask)) = (r.touch.bid, r.touch.ask) else { return Some(Refusal::BookNotLive) };
-        if !r.is_book_live || bid.px >= ask.px {
-            return Some(Refusal::BookNotLive);
-        }
-        if r.now.saturating_since(r.confirmed_at) > limits.stale_after_ns {
-            return Some(Refusal::StaleBook);
-        }
-        if r.spec.product == Product::Inverse {
-            return Some(Refusal::Product);
-        }
-        if r.qty < r.spec.min_qty || r.qty > r.spec.max_qty || r.qty.get() <= 0 {
-            return Some(Refusal::Quantity);
-        }
+        check!(self, BookNotLive, r.is_book_live);
+        check!(self, CrossedBook, bid.px < ask.px);
+        check!(self, StaleBook, r.now.saturating_since(r.confirmed_at) <= limits.stale_after_ns);
+        check!(self, Product, r.spec.product != Product::Inverse);
+        check!(self, Quantity, r.qty >= r.spec.min_qty && r.qty <= r.spec.max_qty && r.qty > Lots::ZERO);
         let value = r.spec.notional(r.px, r.qty);
-        if value > limits.order_value_max || (value < r.spec.min_notional && !r.reduce_only) {
-            return Some(Refusal::Notional);
+        check!(self, Notional, value <= limits.order_value_max && (value >= r.spec.min_notional || r.reduce_only));
+        if !shrinks {
+            check!(self, Spread, is_within(ask.px.saturating_diff(bid.px), bid.px, limits.spread_max));
         }
         let reference = match r.side {
             Side::Bid => ask.px,
             Side::Ask => bid.px,
         };
-        let distance = i128::from(r.px.saturating_diff(reference).unsigned_abs());
-        let collar = i128::from(reference.get()) * i128::from(limits.collar.get());
-        if r.px.get() <= 0 || distance * i128::from(Rate::ONE.get()) > collar {
-            return Some(Refusal::Collar);
-        }
-        if r.reduce_only && !shrinks {
-            return Some(Refusal::ReduceOnly);
-        }
-        if r.replaces.is_zero() && exposure.open_orders >= limits.open_orders_max {
-            return Some(Refusal::OpenOrders);
-        }
+        check!(self, Collar, r.px.get() > 0 && is_within(r.px.saturating_diff(reference), reference, limits.collar));
+        // What is not known refuses what would grow; a position may always be left.
+        let is_near = |last| is_within(r.px.saturating_diff(last), last, limits.trade_collar);
+        check!(self, TradeCollar, r.last_px.map_or(shrinks, is_near));
+        check!(self, ReduceOnly, shrinks || !r.reduce_only);
+        check!(self, OpenOrders, exposure.open_orders < limits.open_orders_max || !r.is_new());
         if !shrinks {
-            let after =
-                Exposure { open: with_open(exposure.open, r.side, open_others.saturating_add(r.qty)), ..*exposure };
-            let worst = r.spec.notional(ask.px.max(r.px), after.worst_qty());
-            if worst > limits.position_value_max {
-                return Some(Refusal::Position);
-            }
-            let gross = self.gross.saturating_sub(exposure.counted).saturating_add(worst);
-            if gross > limits.gross_value_max {
-                return Some(Refusal::GrossExposure);
-            }
-            // gross / leverage > capital, without the division.
-            let leverage = i64::from(limits.leverage_e2);
-            if gross.saturating_mul(100) > limits.capital.saturating_mul(leverage) {
-                return Some(Refusal::Capital);
-            }
-            if gross.saturating_mul(100) > self.equity.saturating_mul(leverage) {
-                return Some(Refusal::Leverage);
-            }
+            let after = others.qty.saturating_add(r.qty);
+            let px = ask.px.max(r.px);
+            let reached = r.spec.notional(px, exposure.reached(r.side, after));
+            let other = r.side.opposite();
+            let beside = r.spec.notional(px, exposure.reached(other, exposure.open[other as usize].qty));
+            let worst = abs(reached).max(abs(beside));
+            check!(self, Position, worst <= limits.position_value_max);
+            let gross = self.sums.gross.saturating_sub(exposure.counted.gross).saturating_add(worst);
+            check!(self, GrossExposure, gross <= limits.gross_value_max);
+            check!(self, NetExposure, abs(self.net_with(r, reached)) <= limits.net_value_max);
+            check!(self, Capital, self.committed_with(r, others) <= e8(self.capital));
+            // gross / leverage <= equity, without the division.
+            let carried = self.equity.saturating_mul(i64::from(limits.leverage_e2));
+            check!(self, Leverage, gross.saturating_mul(100) <= carried);
         }
-        let trades_with_own = r.own_opposite_px.is_some_and(|own| match r.side {
-            Side::Bid => r.px >= own,
-            Side::Ask => r.px <= own,
-        });
-        if trades_with_own {
-            return Some(Refusal::SelfTrade);
-        }
-        let is_duplicate = r.replaces.is_zero()
-            && exposure.last_new.is_some_and(|(side, px, qty, at)| {
-                (side, px, qty) == (r.side, r.px, r.qty) && r.now.saturating_since(at) < limits.duplicate_within_ns
-            });
-        is_duplicate.then_some(Refusal::Duplicate)
+        let is_apart = |own| match r.side {
+            Side::Bid => r.px < own,
+            Side::Ask => r.px > own,
+        };
+        check!(self, SelfTrade, r.own_opposite_px.is_none_or(is_apart));
+        let repeats = |(side, px, qty, at)| {
+            (side, px, qty) == (r.side, r.px, r.qty) && r.now.saturating_since(at) < limits.duplicate_within_ns
+        };
+        check!(self, Duplicate, !(r.is_new() && exposure.last_new.is_some_and(repeats)));
+        None
+    }
+
+    /// Tests take one check out, to show that they would notice.
+    #[inline(always)]
+    fn is_taken_out(&self, _check: Refusal) -> bool {
+        #[cfg(test)]
+        return self.taken_out == Some(_check);
+        #[cfg(not(test))]
+        false
     }
 }
 
+impl Risk {
+    /// The sum of all positions, shorts against longs, if everything of the order's side is filled and this instrument's
+    /// position is then worth `reached`. The least favourable is meant only in the order's direction: the other one does not
+    /// change.
+    #[inline]
+    fn net_with(&self, r: &Request<'_>, reached: Money) -> Money {
+        let side = r.side as usize;
+        let net = self.sums.net[side].saturating_sub(r.exposure.counted.net[side]).saturating_add(reached);
+        match r.side {
+            Side::Bid => net.max(Money::ZERO),
+            Side::Ask => net.min(Money::ZERO),
+        }
+    }
+
+    /// What is committed at worst with the order, in 10⁻⁸ of the unit.
+    #[inline]
+    fn committed_with(&self, r: &Request<'_>, others: OpenSide) -> i128 {
+        let px = r.px.max(r.px_floor);
+        let mut open = r.exposure.open;
+        open[r.side as usize] = others.with(r.qty, r.spec.notional(px, r.qty), px);
+        let reserve = Reserve::of(&self.reserves, &self.limits, r.spec);
+        let committed = r.exposure.committed_e8(r.spec, &open, &reserve);
+        self.sums.committed_e8.saturating_sub(r.exposure.counted.committed_e8).saturating_add(committed)
+    }
+}
+
+impl Request<'_> {
+    /// Whether it is an order of its own and no amendment.
+    #[inline]
+    fn is_new(&self) -> bool {
+        self.replaces.0.is_zero()
+    }
+
+    /// What is open on its side beside it and what it replaces.
+    #[inline]
+    fn others(&self) -> OpenSide {
+        let open = &self.exposure.open[self.side as usize];
+        OpenSide {
+            qty: open.qty.saturating_sub(self.replaces.0).max(Lots::ZERO),
+            value: open.value.saturating_sub(self.replaces.1).max(Money::ZERO),
+            px_max: open.px_max,
+        }
+    }
+}
+
+/// Whether a distance is at most the share `rate` of `reference`, without a division.
 #[inline]
-fn with_open(mut open: [Lots; 2], side: Side, qty: Lots) -> [Lots; 2] {
-    open[side as usize] = qty.max(Lots::ZERO);
-    open
+fn is_within(distance: i64, reference: Ticks, rate: Rate) -> bool {
+    let most = i128::from(reference.get()) * i128::from(rate.get());
+    i128::from(distance.unsigned_abs()) * i128::from(Rate::ONE.get()) <= most
+}
+
+#[inline]
+fn abs(money: Money) -> Money {
+    Money::new(money.get().saturating_abs())
+}
+
+#[inline]
+fn e8(money: Money) -> i128 {
+    money.get().saturating_mul(Rate::ONE.get().into())
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use super::duty::{Duty, DutyReport};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::guard::CorePulse;
 use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
+use crate::risk::RiskState;
 use crate::strategy::Strategy;
-use crate::types::{Command, CommandKind, CommandSink, Control, Event, Level, Meta, Nanos, Record, RecordSink};
+use crate::types::{
+    Command, CommandKind, CommandSink, Control, Event, Level, Meta, Money, Nanos, Record, RecordSink, join, split,
+};
 
 /// Events taken from one ring in one poll: enough to drain a burst, few enough that the other ring is not kept waiting.
 const EVENTS_PER_POLL: usize = 64;
@@ -18,7 +21,7 @@ const EVENTS_PER_POLL: usize = 64;
 pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
-const STATUS_WORDS: usize = 11;
+const STATUS_WORDS: usize = 22;
 
 /// Reads the newest [`CoreStatus`].
 #[derive(Clone)]
@@ -40,7 +43,13 @@ impl StatusReader {
             unknown,
             silent_streams,
             rate_warnings,
+            positions,
+            ref risk @ ..,
         ] = words;
+        let mut carried = RiskState::default();
+        for ((key, _), pair) in carried.values().into_iter().zip(risk.chunks_exact(2)) {
+            carried.set(key, Money::new(join(pair[0], pair[1])));
+        }
         Some(CoreStatus {
             events,
             commands,
@@ -56,6 +65,8 @@ impl StatusReader {
             silent_streams,
             rate_warnings,
             unknown,
+            positions,
+            risk: carried,
         })
     }
 }
@@ -195,7 +206,9 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         let status = self.engine.quick_status();
         let flags = [status.is_stopping, status.is_synced, status.has_trade_link, status.has_private_link];
         let flags = flags.iter().enumerate().fold(0, |word, (bit, &flag)| word | u64::from(flag) << bit);
-        self.status.write([
+        let mut words = [0; STATUS_WORDS];
+        let (figures, risk) = words.split_at_mut(12);
+        figures.copy_from_slice(&[
             status.events,
             status.commands,
             status.fills,
@@ -207,7 +220,12 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status.unknown,
             status.silent_streams,
             status.rate_warnings,
+            status.positions,
         ]);
+        for (pair, (_, value)) in risk.chunks_exact_mut(2).zip(status.risk.values()) {
+            (pair[0], pair[1]) = split(value.get());
+        }
+        self.status.write(words);
     }
 }
 

@@ -82,6 +82,20 @@ impl Wishes {
         self.quotes[side as usize] = Wish::Quote { px, qty };
     }
 
+    /// Changes every quantity that is wanted.
+    #[inline]
+    pub fn shrink(&mut self, shrunk: impl Fn(Lots) -> Lots) {
+        for wish in &mut self.quotes {
+            if let Wish::Quote { qty, .. } = wish {
+                *qty = shrunk(*qty);
+            }
+        }
+        // What closes a position is not made smaller.
+        if let Some(take) = self.take.as_mut().filter(|take| !take.reduce_only) {
+            take.qty = shrunk(take.qty);
+        }
+    }
+
     /// Wants one side empty.
     #[inline]
     pub fn no_quote(&mut self, side: Side) {

@@ -411,7 +411,36 @@ byte_enum! {
         Withdraw = 3,
         /// Trade the event's instrument again.
         Readmit = 4,
+        /// As `Stop`, and close every position at prices no farther from the touch than configured.
+        Flatten = 5,
     }
+}
+
+byte_enum! {
+    /// What is carried over from an earlier run.
+    CarriedKey {
+        /// The day of the next value, counted from 1970 by UTC.
+        Day = 0,
+        /// Equity at the start of that day.
+        DayEquity = 1,
+        /// Greatest equity so far.
+        PeakEquity = 2,
+        /// Closed profit less fees and funding since the capital was granted.
+        Net = 3,
+        /// Levels of the breakers, a byte each.
+        Levels = 4,
+    }
+}
+
+/// A value carried over from an earlier run, told before trading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Common fields.
+    pub meta: Meta,
+    /// Which.
+    pub key: CarriedKey,
+    /// Its value; numbers that are no money stand as their own unit.
+    pub value: Money,
 }
 
 /// A value from the signal board.
@@ -477,6 +506,8 @@ pub enum Event<'a> {
     Timer(Meta),
     /// A word from a person or a limit.
     Control(Meta, Control),
+    /// A value of an earlier run.
+    Carried(Carried),
     /// A slow brain's newest value.
     Signal(Signal),
     /// A request was written.
@@ -507,6 +538,7 @@ impl Event<'_> {
             Event::Pass(e) => &e.meta,
             Event::Link(e) => &e.meta,
             Event::Timer(meta) | Event::Control(meta, _) => meta,
+            Event::Carried(e) => &e.meta,
             Event::Signal(e) => &e.meta,
             Event::Sent(e) => &e.meta,
         }
@@ -532,6 +564,7 @@ impl Event<'_> {
             Event::Pass(e) => &mut e.meta,
             Event::Link(e) => &mut e.meta,
             Event::Timer(meta) | Event::Control(meta, _) => meta,
+            Event::Carried(e) => &mut e.meta,
             Event::Signal(e) => &mut e.meta,
             Event::Sent(e) => &mut e.meta,
         }
@@ -557,6 +590,7 @@ impl Event<'_> {
             Event::Link(_) => "link",
             Event::Timer(_) => "timer",
             Event::Control(..) => "control",
+            Event::Carried(_) => "carried",
             Event::Signal(_) => "signal",
             Event::Sent(_) => "sent",
         }

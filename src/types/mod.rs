@@ -16,13 +16,15 @@ mod record;
 pub use calendar::date;
 pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
 pub use decimal::{DecimalError, Step};
+pub(crate) use event::byte_enum;
 pub use event::{
-    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Funding, Level, Link, LinkKind,
-    Meta, Op, OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top,
-    TopCheck, Trade,
+    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Carried, CarriedKey, Control, Event, Fill, Funding,
+    Level, Link, LinkKind, Meta, Op, OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent,
+    Signal, Ticker, Top, TopCheck, Trade,
 };
 pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
 pub use instrument::{InstrumentSpec, InstrumentTable, Product};
 pub use listing::{ContractKind, Kline, Listing, ListingStatus, MarketSnapshot, Unusable};
 pub use num::{Lots, Money, Nanos, NanosDelta, Rate, Ticks};
 pub use record::{EVENT_RECORDS_MAX, EventDecodeError, LEVELS_PER_RECORD, Record, RecordSink};
+pub(crate) use record::{join, split};

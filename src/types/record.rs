@@ -6,9 +6,9 @@
 //! ```
 
 use super::event::{
-    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Control, Event, Fill, Funding, Level, Link, LinkKind,
-    Meta, Op, OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent, Signal, Ticker, Top,
-    TopCheck, Trade,
+    Absent, Ack, Balance, Book, BookKind, BookState, BookStatus, Carried, CarriedKey, Control, Event, Fill, Funding,
+    Level, Link, LinkKind, Meta, Op, OrderStatus, OrderUpdate, Pass, PassEnd, Position, Reject, RejectKind, Sent,
+    Signal, Ticker, Top, TopCheck, Trade,
 };
 use super::{ClientOrderId, InstrumentId, Lots, Money, Nanos, Rate, Side, Ticks};
 
@@ -80,6 +80,7 @@ const KIND_ABSENT: u8 = 17;
 const KIND_PASS: u8 = 18;
 const KIND_SENT: u8 = 19;
 const KIND_FUNDING: u8 = 20;
+const KIND_CARRIED: u8 = 21;
 
 /// The first record's fixed fields; `a` and `b` are the kind's own.
 struct Header {
@@ -148,13 +149,15 @@ impl Record {
     }
 }
 
+/// The two words of a whole number, the lower first.
 #[inline]
-fn split(value: i128) -> (u64, u64) {
+pub(crate) fn split(value: i128) -> (u64, u64) {
     (value as u64, (value >> 64) as u64)
 }
 
+/// The number of two words; see [`split`].
 #[inline]
-fn join(low: u64, high: u64) -> i128 {
+pub(crate) fn join(low: u64, high: u64) -> i128 {
     i128::from(high as i64) << 64 | i128::from(low)
 }
 
@@ -294,6 +297,12 @@ impl Event<'_> {
                 let mut header = Header::new(KIND_PASS, pass.meta);
                 header.flags = pass.end as u8;
                 header.b = pass.asked_at.get();
+                header
+            }
+            Event::Carried(carried) => {
+                let mut header = Header::new(KIND_CARRIED, carried.meta);
+                header.flags = carried.key as u8;
+                (header.a, header.b) = split(carried.value.get());
                 header
             }
             Event::Link(link) => {
@@ -511,6 +520,11 @@ impl<'a> Event<'a> {
             KIND_TIMER => Event::Timer(meta),
             KIND_CONTROL => Event::Control(meta, Control::from_u8(flags).ok_or(bad)?),
             KIND_SIGNAL => Event::Signal(Signal { meta, slot: a as u16, value: f64::from_bits(b) }),
+            KIND_CARRIED => Event::Carried(Carried {
+                meta,
+                key: CarriedKey::from_u8(flags).ok_or(bad)?,
+                value: Money::new(join(a, b)),
+            }),
             KIND_SENT => Event::Sent(Sent {
                 meta,
                 client_id: ClientOrderId(a),
@@ -633,6 +647,7 @@ mod tests {
             Event::Link(Link { meta, kind: LinkKind::Private, is_up: true }),
             Event::Timer(meta),
             Event::Control(meta, Control::Kill),
+            Event::Carried(Carried { meta, key: CarriedKey::Net, value: Money::new(i128::MIN + 5) }),
             Event::Signal(Signal { meta, slot: 3, value: -0.5 }),
             Event::Sent(Sent { meta, client_id, request: 9, taken_ago_ns: 10, encoded_ago_ns: u32::MAX }),
         ] {

@@ -1,0 +1,176 @@
+//! Breakers, and closing what must be closed.
+
+use super::{Engine, Mode, Probe};
+use crate::risk::{Breaker, BreakerLevel, ErrorWindow, Layer, RiskState, Spend};
+use crate::strategy::Strategy;
+use crate::types::{Carried, CarriedKey, CommandSink, InstrumentId, Lots, Money, Rate, Side, Ticks, TimeInForce};
+
+/// The breakers beyond single instruments, and what they are measured by.
+#[derive(Debug, Default)]
+pub(super) struct Protection {
+    heat: Breaker,
+    day: Breaker,
+    system: Breaker,
+    errors: ErrorWindow,
+    errors_seen: u64,
+    /// The day (UTC) since which instruments are measured.
+    day_number: u64,
+    /// Everything is to be closed: it was asked for, or a breaker has halted trading.
+    pub is_closing: bool,
+}
+
+impl<S: Strategy, P: Probe> Engine<S, P> {
+    /// Measures every layer and acts on what has changed. For timers: it visits every instrument.
+    pub(super) fn work_breakers(&mut self, out: &mut impl CommandSink) {
+        let (now, config) = (self.now, self.config.breakers);
+        let errors = self.orders.counts().rejected + self.orders.counts().unknown + self.account.counts.holds;
+        let new_errors = errors - std::mem::replace(&mut self.protection.errors_seen, errors);
+        let errors = self.protection.errors.note(new_errors, now);
+        let is_new_day = std::mem::replace(&mut self.protection.day_number, self.risk.day()) != self.risk.day();
+        let mut open_loss = Money::ZERO;
+        for instrument in &mut self.instruments {
+            let (holding, touch) = (&instrument.holding, instrument.fused.touch());
+            let profit = holding.profit(&instrument.spec, touch);
+            if is_new_day {
+                instrument.profit_day_start = profit;
+            }
+            let loss = instrument.profit_day_start.saturating_sub(profit);
+            let justified = config.level(loss.get(), config.position_loss_max.get());
+            instrument.breaker.on_measure(justified, now, config.cool_down_ns);
+            let open = profit.saturating_sub(holding.wallet_change());
+            open_loss = open_loss.saturating_sub(open.min(Money::ZERO));
+        }
+        let heat = config.level(open_loss.get(), config.heat_max.get());
+        let day = self.risk.day_level(&config);
+        let system = config.level(i128::from(errors), i128::from(config.errors_max));
+        let Protection { heat: by_heat, day: by_day, system: by_system, .. } = &mut self.protection;
+        for (breaker, justified) in [(by_heat, heat), (by_day, day), (by_system, system)] {
+            breaker.on_measure(justified, now, config.cool_down_ns);
+        }
+        self.obey_breakers(out);
+    }
+
+    /// Carries out what the breakers' levels ask for, where they have changed.
+    fn obey_breakers(&mut self, out: &mut impl CommandSink) {
+        let Protection { heat, day, system, .. } = &self.protection;
+        // What is bound and what the next funding payment may cost is more than is left: it is given up while there is time.
+        let by_capital = if self.risk.is_over_committed() { BreakerLevel::Flatten } else { BreakerLevel::Normal };
+        let common = heat.level().max(day.level()).max(system.level()).max(by_capital);
+        for idx in 0..self.instruments.len() {
+            let instrument = &mut self.instruments[idx];
+            let level = common.max(instrument.breaker.level());
+            let before = std::mem::replace(&mut instrument.level, level);
+            if level == before {
+                continue;
+            }
+            match level {
+                BreakerLevel::Normal => {}
+                BreakerLevel::Shrink if before < level => instrument.shrink_wishes(&self.config.breakers),
+                BreakerLevel::Shrink => {}
+                // What shrinks the position will be wanted again.
+                _ => instrument.withdraw_wishes(),
+            }
+            self.work_quotes(InstrumentId(idx as u16), out);
+        }
+        if common == BreakerLevel::Halt && !self.protection.is_closing {
+            self.protection.is_closing = true;
+            self.stop(out);
+        }
+    }
+
+    /// Stops trading, unless it was stopped before.
+    fn stop(&mut self, out: &mut impl CommandSink) {
+        if matches!(self.mode, Mode::Watching | Mode::Trading) {
+            self.on_control(crate::types::Control::Stop, out);
+        }
+    }
+
+    /// Closes every position, now and with each timer until there is none.
+    pub(super) fn begin_closing(&mut self) {
+        self.protection.is_closing = true;
+    }
+
+    /// Whether the instrument's position is to be closed.
+    pub(super) fn is_to_be_closed(&self, id: InstrumentId) -> bool {
+        let level = self.instruments.get(id.idx()).map_or(BreakerLevel::Normal, |instrument| instrument.level);
+        self.protection.is_closing || level >= BreakerLevel::Flatten
+    }
+
+    /// Closes what is to be closed, a step further: first its orders are cancelled, and when none is open any more an order
+    /// that takes and only reduces is sent, bounded by [`BreakerConfig::slippage`](crate::risk::BreakerConfig::slippage). What
+    /// it does not fill is tried again with the next timer at the touch of that time.
+    pub(super) fn work_closing(&mut self, out: &mut impl CommandSink) {
+        let is_one = self.protection.is_closing || self.instruments.iter().any(|i| i.level >= BreakerLevel::Flatten);
+        if !is_one || !self.account.has_order_entry() {
+            return;
+        }
+        let is_everything = self.protection.is_closing;
+        self.cancel_where(|instrument| is_everything || instrument.level >= BreakerLevel::Flatten, out);
+        for idx in 0..self.instruments.len() {
+            let id = InstrumentId(idx as u16);
+            if self.is_to_be_closed(id) {
+                self.close_step(id, out);
+            }
+        }
+    }
+
+    fn close_step(&mut self, id: InstrumentId, out: &mut impl CommandSink) {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return };
+        let held = instrument.holding.position;
+        let (Some(bid), Some(ask)) = (instrument.fused.touch().bid, instrument.fused.touch().ask) else { return };
+        if held.is_zero() || instrument.exposure.open_orders > 0 {
+            return;
+        }
+        let share = |px: Ticks| {
+            let slippage = i128::from(self.config.breakers.slippage.get().min(self.risk.limits().collar.get()));
+            i64::try_from(i128::from(px.get()) * slippage / i128::from(Rate::ONE.get())).unwrap_or(i64::MAX)
+        };
+        let (side, px) = if held > Lots::ZERO {
+            (Side::Ask, bid.px.saturating_add(-share(bid.px)))
+        } else {
+            (Side::Bid, ask.px.saturating_add(share(ask.px)))
+        };
+        // No more at a time than an order may have.
+        let lot = instrument.spec.notional(px, Lots::new(1)).get().max(1);
+        let by_value = i64::try_from(self.risk.limits().order_value_max.get() / lot).unwrap_or(i64::MAX);
+        let qty = held.saturating_abs().min(instrument.spec.max_qty).min(Lots::new(by_value));
+        if !self.budget.try_take(Spend::Create, self.now) {
+            return;
+        }
+        if self.place(id, side, px, qty, TimeInForce::ImmediateOrCancel, true, out).is_err() {
+            self.budget.give_back(Spend::Create);
+        }
+    }
+
+    /// A value of an earlier run.
+    pub(super) fn on_carried(&mut self, carried: &Carried, out: &mut impl CommandSink) {
+        self.risk.on_carried(carried.key, carried.value, self.now);
+        if carried.key == CarriedKey::Levels {
+            let mut state = RiskState::default();
+            state.set(carried.key, carried.value);
+            let [position, heat, day, system] = state.levels;
+            self.protection.heat.resume(heat);
+            self.protection.day.resume(day);
+            self.protection.system.resume(system);
+            // Which instrument it was is not known any more: all of them.
+            for instrument in &mut self.instruments {
+                instrument.breaker.resume(position);
+            }
+            self.obey_breakers(out);
+        }
+    }
+
+    /// How far the breakers have gone, in the order of [`Layer::ALL`]; of the instruments the worst.
+    pub fn breaker_levels(&self) -> [BreakerLevel; 4] {
+        let position = self.instruments.iter().map(|i| i.breaker.level()).max().unwrap_or(BreakerLevel::Normal);
+        let Protection { heat, day, system, .. } = &self.protection;
+        let levels = [position, heat.level(), day.level(), system.level()];
+        debug_assert_eq!(levels.len(), Layer::ALL.len());
+        levels
+    }
+
+    /// What the next run must know.
+    pub fn risk_state(&self) -> RiskState {
+        self.risk.state(self.breaker_levels())
+    }
+}
