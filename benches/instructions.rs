@@ -149,8 +149,6 @@ fn order_encode(rounds: usize) -> usize {
                 side: Side::Bid,
                 tif: TimeInForce::PostOnly,
                 reduce_only: false,
-                is_closing: false,
-                level: BreakerLevel::Normal,
                 instrument: InstrumentId(0),
                 client_id: ClientOrderId(idx + 1),
                 request: idx as u16 + 1,

@@ -202,8 +202,8 @@ pub struct KillArgs {
     flatten: bool,
 
     /// How long to wait for the run to end.
-    #[arg(long, default_value = "30s", value_parser = config::parse_duration)]
-    within: u64,
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    within: config::Duration,
 }
 
 /// Stops a run and waits until it has ended.
@@ -211,7 +211,7 @@ pub fn kill(args: &KillArgs) -> Result<Exit, Failure> {
     let kind = if args.flatten { StopKind::Flatten } else { StopKind::Cancel };
     write_whole(&args.file, kind.word()).map_err(|error| format!("{}: {error}", args.file.display()))?;
     let asked = Instant::now();
-    let within = Duration::from_nanos(args.within);
+    let within = Duration::from_nanos(args.within.0);
     while args.file.exists() {
         if asked.elapsed() >= within {
             let _ = std::fs::remove_file(&args.file);
