@@ -225,6 +225,10 @@ fn open_account(
     if !symbols.is_empty() {
         specs.sort_by_key(|spec| symbols.iter().position(|symbol| *symbol == spec.symbol.as_str()));
     }
+    if fees.is_empty() && specs.len() > NAMED_MAX {
+        // All that the venue lists: one by one they would be more questions than it answers in a second.
+        fees = rest.all_fee_rates(Product::Linear, venue_now())?;
+    }
     for spec in &mut specs {
         let fees = match fees.get(spec.symbol.as_str()) {
             Some(fees) => *fees,

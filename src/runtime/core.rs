@@ -5,6 +5,7 @@
 //! caused.
 
 use super::duty::{Duty, DutyReport};
+use super::tally::{InstrumentTally, Tallies};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::guard::CorePulse;
 use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
@@ -18,7 +19,7 @@ const EVENTS_PER_POLL: usize = 64;
 pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
-const STATUS_WORDS: usize = 11;
+const STATUS_WORDS: usize = 12;
 
 /// Reads the newest [`CoreStatus`].
 #[derive(Clone)]
@@ -40,6 +41,7 @@ impl StatusReader {
             unknown,
             silent_streams,
             rate_warnings,
+            _round_trips,
         ] = words;
         Some(CoreStatus {
             events,
@@ -58,6 +60,11 @@ impl StatusReader {
             unknown,
         })
     }
+
+    /// Completed round trips of all instruments so far, or `None` in the moment in which the status is replaced.
+    pub fn round_trips(&self) -> Option<u64> {
+        self.0.read().map(|(_, words)| words[STATUS_WORDS - 1])
+    }
 }
 
 /// Where commands go: requests to the gateway, questions to the reconciler, and all of them to the journal.
@@ -67,6 +74,7 @@ struct CommandRings {
     journal_lost: bool,
     /// `None`: nobody answers questions, and the engine is configured to ask none.
     questions: Option<Producer<Record>>,
+    tallies: Tallies,
 }
 
 impl CommandSink for CommandRings {
@@ -77,6 +85,9 @@ impl CommandSink for CommandRings {
         } else {
             self.requests.push(command.pack()).is_ok()
         };
+        if is_taken {
+            self.tallies.on_command(&command);
+        }
         // After it has left: the journal waits, not the order.
         if let Some(journal) = &mut self.journal {
             self.journal_lost |= journal.push(command.journal_record(is_taken)).is_err();
@@ -115,6 +126,8 @@ pub struct CoreDuty<S, P> {
 pub struct CoreReport {
     /// Everything the engine knows.
     pub engine: EngineReport,
+    /// Orders and round trips by instrument.
+    pub tallies: Vec<InstrumentTally>,
     /// Records in its rings that were no events: a bug, if above zero.
     pub decode_errors: u64,
     /// Whether the journal fell behind, which halts trading.
@@ -133,10 +146,11 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         has_ended: Flag,
     ) -> (Self, StatusReader) {
         let (status, reader) = seqlock();
+        let tallies = Tallies::new(&engine);
         let duty = Self {
             engine,
             inputs,
-            commands: CommandRings { requests: commands, journal, journal_lost: false, questions: None },
+            commands: CommandRings { requests: commands, journal, journal_lost: false, questions: None, tallies },
             makes_timers,
             timer_due: Nanos::ZERO,
             levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
@@ -172,6 +186,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             Ok(event) => {
                 self.commands.journal_event(&event);
                 self.engine.on_event(&event, &mut self.commands);
+                self.commands.tallies.on_event(&event, &self.engine);
             }
             Err(_) => self.decode_errors += 1,
         }
@@ -207,6 +222,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status.unknown,
             status.silent_streams,
             status.rate_warnings,
+            self.commands.tallies.round_trips(),
         ]);
     }
 }
@@ -252,6 +268,7 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         self.engine.finish();
         DutyReport::Core(Box::new(CoreReport {
             engine: self.engine.report(),
+            tallies: self.commands.tallies.into_vec(),
             decode_errors: self.decode_errors,
             journal_lost: self.commands.journal_lost,
         }))
