@@ -158,9 +158,6 @@ mod tests {
         offset.observe(ms(1000), ms(400), ms(1002));
         writer.publish(&offset);
         assert_eq!(reader.read(), Some(-601_000_000));
-        assert_eq!(
-            reader.estimate(),
-            Some(OffsetEstimate { offset_ns: -601_000_000, uncertainty_ns: 1_000_000 })
-        );
+        assert_eq!(reader.estimate(), Some(OffsetEstimate { offset_ns: -601_000_000, uncertainty_ns: 1_000_000 }));
     }
 }
