@@ -94,7 +94,7 @@ pub fn run(args: &RunArgs) -> Outcome {
         journal: args.journal.as_deref(),
         run_for: args.run_for.map(|time| Duration::from_nanos(time.0)),
     };
-    let ended = trade(&plan, &mut |_, _| {});
+    let ended = trade(&plan, &mut |_, _| None);
     if let Some(simex) = embedded {
         simex.join();
     }

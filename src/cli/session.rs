@@ -76,8 +76,8 @@ pub struct SessionPlan<'a> {
     pub run_for: Option<Duration>,
 }
 
-/// Looks at a session about a hundred times a second, with the time since it began to trade.
-pub type Look<'a> = dyn FnMut(&Live, Duration) + 'a;
+/// Looks at a session about a hundred times a second, with the time since it began to trade; what it returns is said.
+pub type Look<'a> = dyn FnMut(&Live, Duration) -> Option<String> + 'a;
 
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -329,7 +329,9 @@ pub fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Fa
         if let Some(status) = live.status().read() {
             status_line.tick(&status, trading.elapsed());
         }
-        look(&live, trading.elapsed());
+        if let Some(text) = look(&live, trading.elapsed()) {
+            status_line.note(&text, trading.elapsed());
+        }
         std::thread::sleep(Duration::from_millis(10));
     };
     let traded_for = trading.elapsed();

@@ -91,6 +91,8 @@ pub struct OffsetEstimate {
     pub offset_ns: i64,
     /// How far that may be off, in nanoseconds.
     pub uncertainty_ns: u64,
+    /// How often one was published, this one included.
+    pub published: u64,
 }
 
 /// Makes a place for the newest offset.
@@ -117,7 +119,7 @@ impl OffsetReader {
     /// The estimate; `None` in the moment in which it is replaced, and before one was published.
     pub fn estimate(&self) -> Option<OffsetEstimate> {
         let (version, [_, offset, uncertainty_ns]) = self.0.read()?;
-        (version > 0).then_some(OffsetEstimate { offset_ns: offset as i64, uncertainty_ns })
+        (version > 0).then_some(OffsetEstimate { offset_ns: offset as i64, uncertainty_ns, published: version / 2 })
     }
 }
 
@@ -158,6 +160,9 @@ mod tests {
         offset.observe(ms(1000), ms(400), ms(1002));
         writer.publish(&offset);
         assert_eq!(reader.read(), Some(-601_000_000));
-        assert_eq!(reader.estimate(), Some(OffsetEstimate { offset_ns: -601_000_000, uncertainty_ns: 1_000_000 }));
+        assert_eq!(
+            reader.estimate(),
+            Some(OffsetEstimate { offset_ns: -601_000_000, uncertainty_ns: 1_000_000, published: 1 })
+        );
     }
 }
