@@ -51,6 +51,8 @@ pub mod calibrate;
 
 pub mod faults;
 
+pub mod soak;
+
 pub mod config;
 
 pub mod doctor;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::access::{Address, address};
-use super::run::listed;
+use super::opening::listed;
 use super::signals::StopSignals;
 use super::simex::simex_config;
 use super::{Exit, Failure, Outcome};

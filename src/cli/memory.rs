@@ -22,6 +22,11 @@ impl RssBytes {
         Self { start: field("VmRSS:"), ..Self::default() }
     }
 
+    /// What is resident now; 0 where the system does not say.
+    pub fn now() -> u64 {
+        field("VmRSS:")
+    }
+
     /// Takes the figures of the end.
     pub fn end(mut self) -> Self {
         self.end = field("VmRSS:");

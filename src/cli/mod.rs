@@ -49,6 +49,7 @@ mod journal;
 mod kill_chain;
 mod latency;
 mod memory;
+mod opening;
 mod paper;
 mod profile;
 mod protect;
@@ -58,10 +59,12 @@ mod run;
 mod run_id;
 mod scan;
 mod scan_report;
+mod session;
 mod session_report;
 mod signals;
 mod sim_latency;
 mod simex;
+mod soak;
 mod status;
 mod summary;
 mod survey;
@@ -135,6 +138,7 @@ Examples:
   tercel run --for 20s --journal DIR                keep everything that the engine consumed and wanted
   tercel replay --journal DIR                       prove that the same engine wants the same again
   tercel explain --slowest 3 --journal DIR          the slowest orders; then `tercel explain ORDER --journal DIR`
+  tercel soak --duration 5m                         the whole system, judged: trades, errors, capital, memory, clock
   tercel doctor --config my.toml                    what of this host costs latency, and how to change it
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
@@ -177,6 +181,8 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Run the simulated venue alone: Bybit's wire protocols on one port.
     Simex(simex::SimexArgs),
+    /// Run the whole system for a while and fail, with reasons, if it misses a condition: assets, trades, errors, capital, memory, queues, clock.
+    Soak(Box<soak::SoakArgs>),
     /// Run the engine through seeded scripts of faults on virtual time, and compare it with the venue after each.
     Faults(faults::FaultsArgs),
     /// Watch a run from a process of its own, and cancel everything when it dies, hangs or loses its network.
@@ -253,6 +259,7 @@ pub fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Scan(args) => scan::run(&args),
         Command::Simex(args) => simex::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Guard(args) => guard::run(&args),
         Command::Inspect(args) => inspect::run(&args),

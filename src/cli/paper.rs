@@ -8,7 +8,7 @@ use clap::Args;
 use super::access::{Address, address};
 use super::backtest::{Watcher, conclude};
 use super::captures::Captures;
-use super::run::{listed, market_feeds};
+use super::opening::{listed, market_feeds};
 use super::session_report::ReportArgs;
 use super::signals::StopSignals;
 use super::simex::simex_config;

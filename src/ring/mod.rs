@@ -24,5 +24,5 @@ mod sync;
 pub use broadcast::{BroadcastReader, BroadcastWriter, Received, broadcast};
 pub use page::SharedPage;
 pub use seqlock::{SeqlockReader, SeqlockWriter, seqlock};
-pub use spsc::{Claim, Consumer, Producer, spsc};
+pub use spsc::{Claim, Consumer, Gauge, Producer, spsc};
 pub use sync::{Flag, Word, spin_hint};

@@ -75,6 +75,11 @@ impl<T: Copy> Producer<T> {
         self.shared.slots.len()
     }
 
+    /// A look at how full the ring is, for others.
+    pub fn gauge(&self) -> Gauge<T> {
+        Gauge { shared: self.shared.clone() }
+    }
+
     /// Whether the consumer has taken everything that was published.
     pub fn is_drained(&mut self) -> bool {
         self.consumed() == self.tail
@@ -159,6 +164,46 @@ impl<T: Copy> Producer<T> {
     fn refresh_head(&mut self) {
         // Pairs with the Release store in `Consumer::advance`: the consumer's reads of these slots are over.
         self.head_cached = self.shared.head.load(Ordering::Acquire);
+    }
+}
+
+/// How full a ring is, for whoever holds neither of its ends: for people and for judgements, never for decisions.
+///
+/// Neither end writes anything for it: the freed positions are published anyway, and which slots are published can be seen
+/// in them.
+#[derive(Clone)]
+pub struct Gauge<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Gauge<T> {
+    /// How many slots the ring has.
+    pub fn capacity(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    /// Slots that are published and not freed, 0 to the capacity. Both ends may move while it looks, so it is what was so at
+    /// some moment, give or take the slots that were published or freed meanwhile.
+    ///
+    /// # Cost
+    /// A load for each halving of the capacity.
+    pub fn fill(&self) -> usize {
+        // Pairs with the Release store in `Consumer::advance`.
+        let head = self.shared.head.load(Ordering::Acquire);
+        // Published positions follow each other without a hole, so the first one that is not can be searched by halves.
+        let (mut low, mut high) = (0, self.shared.slots.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let position = head + middle as u64;
+            let slot = &self.shared.slots[position as usize & self.shared.mask];
+            // Relaxed: no value is read by it. A later position in the slot means that this one was published, too.
+            if slot.sequence.load(Ordering::Relaxed) > position {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 }
 
@@ -393,6 +438,7 @@ mod tests {
                     }
                     _ => prop_assert_eq!(consumer.peek_at(count), naive.get(count).copied()),
                 }
+                prop_assert_eq!(producer.gauge().fill(), naive.len());
             }
         }
     }

@@ -74,12 +74,26 @@ impl ClockOffset {
     }
 }
 
+/// What is published: what to stamp requests with, and the estimate behind it.
+const OFFSET_WORDS: usize = 3;
+
 /// Publishes the offset to the gateway.
-pub struct OffsetWriter(SeqlockWriter<1>);
+pub struct OffsetWriter(SeqlockWriter<OFFSET_WORDS>);
 
 /// Reads the newest offset.
 #[derive(Clone)]
-pub struct OffsetReader(SeqlockReader<1>);
+pub struct OffsetReader(SeqlockReader<OFFSET_WORDS>);
+
+/// An estimate as it was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetEstimate {
+    /// The venue's clock less ours, in nanoseconds.
+    pub offset_ns: i64,
+    /// How far that may be off, in nanoseconds.
+    pub uncertainty_ns: u64,
+    /// How often one was published, this one included.
+    pub published: u64,
+}
 
 /// Makes a place for the newest offset.
 pub fn clock_offset() -> (OffsetWriter, OffsetReader) {
@@ -90,7 +104,7 @@ pub fn clock_offset() -> (OffsetWriter, OffsetReader) {
 impl OffsetWriter {
     /// Publishes an estimate.
     pub fn publish(&mut self, offset: &ClockOffset) {
-        self.0.write([offset.stamp_ns() as u64]);
+        self.0.write([offset.stamp_ns() as u64, offset.offset_ns as u64, offset.uncertainty_ns]);
     }
 }
 
@@ -99,7 +113,13 @@ impl OffsetReader {
     /// before it was published.
     #[inline]
     pub fn read(&self) -> Option<i64> {
-        self.0.read().map(|(_, [offset])| offset as i64)
+        self.0.read().map(|(_, [stamp, ..])| stamp as i64)
+    }
+
+    /// The estimate; `None` in the moment in which it is replaced, and before one was published.
+    pub fn estimate(&self) -> Option<OffsetEstimate> {
+        let (version, [_, offset, uncertainty_ns]) = self.0.read()?;
+        (version > 0).then_some(OffsetEstimate { offset_ns: offset as i64, uncertainty_ns, published: version / 2 })
     }
 }
 
@@ -135,9 +155,14 @@ mod tests {
     #[test]
     fn the_gateway_reads_what_was_published() {
         let (mut writer, reader) = clock_offset();
+        assert_eq!(reader.estimate(), None);
         let mut offset = ClockOffset::default();
         offset.observe(ms(1000), ms(400), ms(1002));
         writer.publish(&offset);
         assert_eq!(reader.read(), Some(-601_000_000));
+        assert_eq!(
+            reader.estimate(),
+            Some(OffsetEstimate { offset_ns: -601_000_000, uncertainty_ns: 1_000_000, published: 1 })
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! caused.
 
 use super::duty::{Duty, DutyReport};
+use super::tally::{InstrumentTally, Tallies};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::guard::CorePulse;
 use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqlock};
@@ -21,7 +22,10 @@ const EVENTS_PER_POLL: usize = 64;
 pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
-const STATUS_WORDS: usize = 22;
+const STATUS_WORDS: usize = FIGURES + 10;
+
+/// Of them: figures of one word, before the state of risk, whose values take two each.
+const FIGURES: usize = 13;
 
 /// Reads the newest [`CoreStatus`].
 #[derive(Clone)]
@@ -44,6 +48,7 @@ impl StatusReader {
             silent_streams,
             rate_warnings,
             positions,
+            _round_trips,
             ref risk @ ..,
         ] = words;
         let mut carried = RiskState::default();
@@ -69,6 +74,11 @@ impl StatusReader {
             risk: carried,
         })
     }
+
+    /// Completed round trips of all instruments so far, or `None` in the moment in which the status is replaced.
+    pub fn round_trips(&self) -> Option<u64> {
+        self.0.read().map(|(_, words)| words[FIGURES - 1])
+    }
 }
 
 /// Where commands go: requests to the gateway, questions to the reconciler, and all of them to the journal.
@@ -78,6 +88,7 @@ struct CommandRings {
     journal_lost: bool,
     /// `None`: nobody answers questions, and the engine is configured to ask none.
     questions: Option<Producer<Record>>,
+    tallies: Tallies,
 }
 
 impl CommandSink for CommandRings {
@@ -88,6 +99,9 @@ impl CommandSink for CommandRings {
         } else {
             self.requests.push(command.pack()).is_ok()
         };
+        if is_taken {
+            self.tallies.on_command(&command);
+        }
         // After it has left: the journal waits, not the order.
         if let Some(journal) = &mut self.journal {
             self.journal_lost |= journal.push(command.journal_record(is_taken)).is_err();
@@ -126,6 +140,8 @@ pub struct CoreDuty<S, P> {
 pub struct CoreReport {
     /// Everything the engine knows.
     pub engine: EngineReport,
+    /// Orders and round trips by instrument.
+    pub tallies: Vec<InstrumentTally>,
     /// Records in its rings that were no events: a bug, if above zero.
     pub decode_errors: u64,
     /// Whether the journal fell behind, which halts trading.
@@ -144,10 +160,11 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         has_ended: Flag,
     ) -> (Self, StatusReader) {
         let (status, reader) = seqlock();
+        let tallies = Tallies::new(&engine);
         let duty = Self {
             engine,
             inputs,
-            commands: CommandRings { requests: commands, journal, journal_lost: false, questions: None },
+            commands: CommandRings { requests: commands, journal, journal_lost: false, questions: None, tallies },
             makes_timers,
             timer_due: Nanos::ZERO,
             levels: vec![Level::default(); Event::LEVELS_MAX].into_boxed_slice(),
@@ -183,6 +200,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             Ok(event) => {
                 self.commands.journal_event(&event);
                 self.engine.on_event(&event, &mut self.commands);
+                self.commands.tallies.on_event(&event, &self.engine);
             }
             Err(_) => self.decode_errors += 1,
         }
@@ -207,7 +225,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
         let flags = [status.is_stopping, status.is_synced, status.has_trade_link, status.has_private_link];
         let flags = flags.iter().enumerate().fold(0, |word, (bit, &flag)| word | u64::from(flag) << bit);
         let mut words = [0; STATUS_WORDS];
-        let (figures, risk) = words.split_at_mut(12);
+        let (figures, risk) = words.split_at_mut(FIGURES);
         figures.copy_from_slice(&[
             status.events,
             status.commands,
@@ -221,6 +239,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             status.silent_streams,
             status.rate_warnings,
             status.positions,
+            self.commands.tallies.round_trips(),
         ]);
         for (pair, (_, value)) in risk.chunks_exact_mut(2).zip(status.risk.values()) {
             (pair[0], pair[1]) = split(value.get());
@@ -270,6 +289,7 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         self.engine.finish();
         DutyReport::Core(Box::new(CoreReport {
             engine: self.engine.report(),
+            tallies: self.commands.tallies.into_vec(),
             decode_errors: self.decode_errors,
             journal_lost: self.commands.journal_lost,
         }))

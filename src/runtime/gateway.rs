@@ -82,6 +82,8 @@ pub struct GatewayReport {
     pub messages: u64,
     /// Of them, refused ones.
     pub decode_errors: u64,
+    /// Replies to requests that nobody sent.
+    pub unmatched_replies: u64,
     /// Times that a connection was lost after it had been open.
     pub lost_links: u64,
     /// The first refused messages, for people.
@@ -126,6 +128,7 @@ pub struct GatewayDuty {
     latency: LatencyStages,
     sent: u64,
     not_sent: u64,
+    unmatched_replies: u64,
     lost_links: u64,
     offset_ns: i64,
     first_errors: Vec<String>,
@@ -169,6 +172,7 @@ impl GatewayDuty {
             latency: LatencyStages::new(),
             sent: 0,
             not_sent: 0,
+            unmatched_replies: 0,
             lost_links: 0,
             offset_ns: 0,
             first_errors: Vec::with_capacity(8),
@@ -303,7 +307,7 @@ impl GatewayDuty {
     /// Reads once and handles every whole message; returns how many there were.
     #[inline]
     fn read(&mut self, kind: LinkKind) -> Result<usize, CloseReason> {
-        let Self { trade, private, outlet, decoder, clock, first_errors, .. } = self;
+        let Self { trade, private, outlet, decoder, clock, first_errors, unmatched_replies, .. } = self;
         let session = if kind == LinkKind::Trade { trade } else { private };
         let Some(conn) = session.conn() else { return Ok(0) };
         if conn.fill().map_err(CloseReason::from)? == 0 {
@@ -324,6 +328,7 @@ impl GatewayDuty {
                             introduction = Some(answer);
                         }
                         Ok(PrivateKind::UnmatchedReply { code }) => {
+                            *unmatched_replies += 1;
                             keep(first_errors, format!("reply without a request of ours, code {code}"));
                         }
                         Ok(_) => {}
@@ -530,6 +535,7 @@ impl Duty for GatewayDuty {
             not_sent: self.not_sent,
             messages: self.decoder.counters().messages,
             decode_errors: self.decoder.counters().decode_errors,
+            unmatched_replies: self.unmatched_replies,
             lost_links: self.lost_links,
             first_errors: self.first_errors,
         }))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock::{Clock, ClockProbe};
-use super::clock_offset::{ClockOffset, OffsetWriter};
+use super::clock_offset::{ClockOffset, OffsetEstimate, OffsetReader, OffsetWriter};
 use super::core::{CoreDuty, CoreReport, StatusReader};
 use super::duty::{Duty, DutyReport};
 use super::gateway::{GatewayConfig, GatewayDuty, GatewayReport};
@@ -22,7 +22,7 @@ use super::{COMMAND_RING_SLOTS, JOURNAL_RING_SLOTS, MARKET_RING_SLOTS};
 use crate::engine::{Engine, EngineConfig};
 use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
 use crate::journal::JournalHeader;
-use crate::ring::{Flag, Producer, spsc};
+use crate::ring::{Flag, Gauge, Producer, spsc};
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
 use crate::venue::MarketFeed;
@@ -102,6 +102,19 @@ pub struct Live {
     clock: Clock,
     started: Instant,
     witnessed: Vec<Witnessed>,
+    rings: Vec<(&'static str, Gauge<Record>)>,
+    clock_offset: OffsetReader,
+}
+
+/// How full a ring of a live run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingFill {
+    /// From where to where, like `core to gateway`; market data connections have a ring each, all of the same name.
+    pub name: &'static str,
+    /// Slots that are published and not freed.
+    pub fill: usize,
+    /// Slots in all.
+    pub capacity: usize,
 }
 
 /// What a live run leaves behind.
@@ -180,22 +193,29 @@ impl Live {
             witness,
         } = options;
         let clock = Clock::new();
+        let mut rings: Vec<(&'static str, Gauge<Record>)> = Vec::new();
+        let clock_offset = gateway.clock_offset.clone();
         let mut market_rings = Vec::new();
         let mut feeds = Vec::new();
         for (decoder, config) in std::iter::once((market_feed, feed)).chain(more_feeds) {
             let (from_feed, to_core) = spsc(market_ring_slots(table.len()));
+            rings.push(("feed to core", from_feed.gauge()));
             market_rings.push(to_core);
             feeds.push(LiveFeedDuty::new(config, decoder, &table, from_feed, clock.clone()));
         }
         let (gateway_events, to_core_orders) = spsc(MARKET_RING_SLOTS);
         let (core_commands, to_gateway) = spsc(COMMAND_RING_SLOTS);
         let (control, to_core_control) = spsc(CONTROL_RING_SLOTS);
+        rings.push(("gateway to core", gateway_events.gauge()));
+        rings.push(("core to gateway", core_commands.gauge()));
+        rings.push(("shell to core", control.gauge()));
         let (stop, recorder_stop, gateway_ready) = (Flag::new(), Flag::new(), Flag::new());
         let journal_lost = Flag::new();
 
         let (journal_ring, recorder) = match journal {
             Some(LiveJournal { path, mut header, bounds }) => {
                 let (producer, consumer) = spsc(JOURNAL_RING_SLOTS);
+                rings.push(("core to recorder", producer.gauge()));
                 header.started = clock.now().get();
                 header.topology = topology.to_string();
                 let duty = RecorderDuty::create(consumer, path.clone(), &header, bounds, journal_lost.clone())
@@ -214,6 +234,8 @@ impl Live {
         let reconciler = match reconcile {
             Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
                 let (questions, to_reconciler) = spsc(COMMAND_RING_SLOTS);
+                rings.push(("core to reconciler", questions.gauge()));
+                rings.push(("reconciler to core", answers.gauge()));
                 core = core.ask_through(questions);
                 let lane = BlockingLane::new(rest);
                 let clock = clock.clone();
@@ -240,6 +262,8 @@ impl Live {
                     send_within_ns: gateway.send_within_ns,
                 };
                 let (handed_on, to_rest) = spsc(COMMAND_RING_SLOTS);
+                rings.push(("gateway to REST orders", handed_on.gauge()));
+                rings.push(("REST orders to core", order_answers.gauge()));
                 Some((RestOrdersDuty::new(config, &table, to_rest, order_answers, clock.clone()), handed_on))
             }
             _ => None,
@@ -341,6 +365,8 @@ impl Live {
             clock,
             started,
             witnessed,
+            rings,
+            clock_offset,
         })
     }
 
@@ -357,6 +383,16 @@ impl Live {
     /// Reads the core's figures.
     pub fn status(&self) -> &StatusReader {
         &self.status
+    }
+
+    /// How full its rings are at about this moment.
+    pub fn rings(&self) -> impl Iterator<Item = RingFill> {
+        self.rings.iter().map(|(name, gauge)| RingFill { name, fill: gauge.fill(), capacity: gauge.capacity() })
+    }
+
+    /// The venue's clock less ours, as it was compared last; `None` in the moment in which that is replaced.
+    pub fn clock_offset(&self) -> Option<OffsetEstimate> {
+        self.clock_offset.estimate()
     }
 
     /// Whether order entry and private stream are logged in.

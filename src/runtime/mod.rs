@@ -30,13 +30,14 @@ mod replay_feed;
 mod rerun;
 mod rest_orders;
 mod sim_venue;
+mod tally;
 mod thread;
 mod topology;
 mod warm;
 mod witness;
 
 pub use clock::{Clock, ClockProbe, VirtualTime, stamp_between};
-pub use clock_offset::{ClockOffset, OffsetReader, OffsetWriter, clock_offset};
+pub use clock_offset::{ClockOffset, OffsetEstimate, OffsetReader, OffsetWriter, clock_offset};
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport, WARM_EVERY_NS};
@@ -44,7 +45,7 @@ pub use latency::{
     GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
 };
 pub use link::{BAN_PAUSE_NS, Dial, LinkConfig, LinkNews, WsLink};
-pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile};
+pub use live::{Live, LiveError, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile, RingFill};
 pub use live_feed::{LiveFeedConfig, LiveFeedDuty, MARKET_CONNECTIONS_MAX};
 pub use memory_lock::{LockError, LockMemory, lock_memory};
 pub use paper::paper;
@@ -56,6 +57,7 @@ pub use replay_feed::{FeedReport, ReplayFeedDuty};
 pub use rerun::{Difference, Rerun, rerun};
 pub use rest_orders::{RestOrdersConfig, RestOrdersDuty, RestOrdersReport};
 pub use sim_venue::{Observer, SimLatency, SimVenueDuty, SimVenueReport};
+pub use tally::InstrumentTally;
 pub use thread::{Idle, RunningThread, ThreadPlan, start};
 pub use topology::{DutyKind, Topology, TopologyError};
 pub use witness::{FORBIDDEN_CALL_EXIT, Provocation, Testimony, WitnessPlan, Witnessed};
