@@ -24,6 +24,25 @@ fn seeded_scripts_end_with_engine_and_venue_agreeing() {
     assert_eq!((output.status.code(), agreed), (Some(0), runs), "{text}");
 }
 
+/// The same scripts with limits that bind and breakers that act: the venue's own books never show more than the capital at stake,
+/// and in the end nothing is held.
+#[cfg(not(feature = "canary"))]
+#[test]
+fn seeded_scripts_with_breakers_armed_never_exceed_a_limit_at_the_venue() {
+    let dir = Scratch::new("faults-armed");
+    let json = dir.file("faults.json");
+    let output = tercel(["faults", "--seeds", "0..200", "--capital", "120"]).arg("--json").arg(&json).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = summary(&json);
+    say(text.lines().find(|line| line.contains("limits exceeded in")).unwrap_or("no line about limits"));
+    assert_eq!((output.status.code(), found["good"].as_u64()), (Some(0), Some(200)), "{text}");
+    let armed = &found["armed"];
+    assert_eq!(armed["breached"], 0, "{text}");
+    let most: f64 = armed["stake_max"].as_str().unwrap().parse().unwrap();
+    assert!(most > 60.0 && most <= 120.0, "the capital should bind: {armed}");
+    assert!(armed["levels"].as_object().unwrap().len() > 1, "breakers should move in some runs: {armed}");
+}
+
 /// With one transition broken (silence rejects an order), the scripts must find it and print what reproduces it.
 #[cfg(feature = "canary")]
 #[test]

@@ -21,11 +21,11 @@ use crate::book::Touch;
 use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks};
 
 macro_rules! refusals {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)+) => {
         /// Why an order was not let through, in the order of the checks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
-        pub enum Refusal { $($(#[$doc])* $variant,)+ }
+        pub enum Refusal { $($(#[doc = $doc])* $variant,)+ }
 
         impl Refusal {
             /// Every reason.
@@ -34,6 +34,11 @@ macro_rules! refusals {
             /// The name used in reports and summaries.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_start(),)+ }
             }
         }
     };

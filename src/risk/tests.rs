@@ -449,3 +449,42 @@ proptest! {
         }
     }
 }
+
+/// The table of `docs/risk.md` is made from the code: `TERCEL_BLESS=1 cargo test risk::tests::the_documents_table` writes it.
+#[test]
+fn the_documents_table_of_checks_is_the_code() {
+    let mut table =
+        String::from("| # | code | refused because | what shrinks a position |\n| --- | --- | --- | --- |\n");
+    // An order that only shrinks a position, in the worst state: what stops it all the same?
+    for (idx, check) in Refusal::ALL.iter().enumerate() {
+        let passes = match check {
+            check if BESIDE.contains(check) => "is refused, too",
+            check => match shrinking(*check) {
+                Some(found) if found == *check => "is refused, too",
+                Some(other) => panic!("{} stands in the way of {}", other.name(), check.name()),
+                None => "passes",
+            },
+        };
+        let meaning = check.meaning().split_whitespace().collect::<Vec<_>>().join(" ");
+        table += &format!("| {} | `{}` | {meaning} | {passes} |\n", idx + 1, check.name());
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/risk.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (begin, end) = ("<!-- checks -->\n", "<!-- end of checks -->");
+    let (head, rest) = text.split_once(begin).expect("docs/risk.md should say where the table begins");
+    let (found, tail) = rest.split_once(end).expect("docs/risk.md should say where the table ends");
+    if std::env::var_os("TERCEL_BLESS").is_some() {
+        return std::fs::write(path, [head, begin, &table, end, tail].concat()).unwrap();
+    }
+    assert!(found == table, "docs/risk.md should hold this table:\n{table}");
+}
+
+/// What stops an order that only shrinks a position, in the state that stops one that grows it for `check`.
+fn shrinking(check: Refusal) -> Option<Refusal> {
+    let (_, case) = causes().into_iter().find(|(cause, _)| *cause == check)?;
+    let position = if check == Refusal::ReduceOnly { 0 } else { -200 };
+    let mut exposure = case.exposure;
+    exposure.position = Lots::new(position);
+    exposure.cost = spec().notional(Ticks::new(600_000), exposure.position);
+    Case { exposure, ..case }.check()
+}
