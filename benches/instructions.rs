@@ -15,7 +15,7 @@ use std::process::{Command as Process, ExitCode};
 use serde::{Deserialize, Serialize};
 use tercel::book::{L2Book, Touch};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
-use tercel::risk::{BreakerLevel, Exposure, Request, Risk, RiskLimits};
+use tercel::risk::{BreakerLevel, Exposure, Flow, Request, Risk, RiskLimits};
 use tercel::types::{
     Book, BookKind, ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, Level, Lots, Meta, Money,
     Nanos, Side, Ticks, TimeInForce, VenueId,
@@ -108,6 +108,7 @@ fn risk_check(rounds: usize) -> usize {
     let level = |px| Some(Level { px: Ticks::new(px), qty: Lots::new(100) });
     let touch = Touch { bid: level(600_000), ask: level(600_001) };
     let exposure = Exposure::default();
+    let flow = Flow::default();
     let mut passed = 0;
     for _ in 0..rounds {
         for idx in 0..ORDERS {
@@ -127,6 +128,8 @@ fn risk_check(rounds: usize) -> usize {
                 confirmed_at: Nanos::new(1_000_000_000),
                 last_px: Some(Ticks::new(600_000)),
                 exposure: &exposure,
+                takes: false,
+                flow: &flow,
                 own_opposite_px: None,
             };
             passed += usize::from(risk.check(black_box(&request)).is_ok());

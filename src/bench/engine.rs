@@ -7,7 +7,7 @@ use super::strategy::OrderPerTick;
 use super::{BenchError, Case, Peer};
 use crate::engine::EngineConfig;
 use crate::net::WsLimits;
-use crate::risk::{RateLimits, RiskLimits};
+use crate::risk::{FairLimits, RateLimits, RiskLimits};
 use crate::runtime::{
     BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, WARM_EVERY_NS,
     WitnessPlan, clock_offset,
@@ -50,6 +50,7 @@ pub fn engine_config() -> EngineConfig {
             duplicate_within_ns: 0,
             day_loss_max: plenty,
             drawdown_max: plenty,
+            fair: FairLimits { requests_from: u32::MAX, requests_per_s: u32::MAX, ..FairLimits::default() },
             ..RiskLimits::default()
         },
         rates: RateLimits {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use protect::{BreakersTable, StopTable};
+pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use validate::ValidateTable;
 pub use value::Ratio;
@@ -71,6 +71,8 @@ pub struct Config {
     pub risk: RiskTable,
     /// Breakers.
     pub breakers: BreakersTable,
+    /// Fair trading.
+    pub fair: FairTable,
     /// How a run is stopped.
     pub stop: StopTable,
     /// The venue's rate limits.
@@ -341,7 +343,7 @@ table! {
         funding_cap_bps: Bps,
         /// Farthest distance of a price from the touch.
         collar_bps: Bps,
-        /// Farthest distance of a price from the last trade.
+        /// Farthest distance of a price from the last trade; 10000: none is needed.
         trade_collar_bps: Bps,
         /// Widest spread at which a position may grow.
         spread_max_bps: Bps,
@@ -878,6 +880,7 @@ impl Config {
                 duplicate_within_ns: risk.duplicate_within.0,
                 day_loss_max: risk.day_loss_max.0,
                 drawdown_max: risk.drawdown_max.0,
+                fair: self.fair.limits(),
             },
             breakers: self.breakers.breakers(&self.stop),
             reconcile: ReconcileConfig::default(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::value::{Bps, Duration, MoneyText};
-use crate::risk::BreakerConfig;
+use crate::risk::{BreakerConfig, FairLimits};
 use crate::types::Rate;
 
 table! {
@@ -124,6 +124,56 @@ impl Default for StopTable {
             flatten: false,
             slippage_bps: Bps(BreakerConfig::default().slippage),
             within: Duration(20_000_000_000),
+        }
+    }
+}
+
+table! {
+    /// Fair trading; see [`FairLimits`].
+    FairTable {
+        /// Most requests for each execution, of a minute.
+        requests_per_fill: u32,
+        /// Requests of a minute below which their ratio means nothing.
+        requests_from: u32,
+        /// Most requests of an instrument in a second.
+        requests_per_s: u32,
+        /// Withdrawals after a fill of the other side that are a layer, of a minute.
+        layers_max: u32,
+        /// Time after a fill within which a withdrawal counts.
+        layer_within: Duration,
+        /// Takers of one direction in ten seconds.
+        takes_max: u32,
+        /// Move of the market since the first of them.
+        ignition_move_bps: Bps,
+    }
+}
+
+impl Default for FairTable {
+    fn default() -> Self {
+        let d = FairLimits::default();
+        Self {
+            requests_per_fill: d.requests_per_fill,
+            requests_from: d.requests_from,
+            requests_per_s: d.requests_per_s,
+            layers_max: d.layers_max,
+            layer_within: Duration(d.layer_within_ns),
+            takes_max: d.takes_max,
+            ignition_move_bps: Bps(d.ignition_move),
+        }
+    }
+}
+
+impl FairTable {
+    /// What the engine is told.
+    pub fn limits(&self) -> FairLimits {
+        FairLimits {
+            requests_per_fill: self.requests_per_fill,
+            requests_from: self.requests_from,
+            requests_per_s: self.requests_per_s,
+            layers_max: self.layers_max,
+            layer_within_ns: self.layer_within.0,
+            takes_max: self.takes_max,
+            ignition_move: self.ignition_move_bps.0,
         }
     }
 }

@@ -444,6 +444,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         instrument.ledger.book(&mut instrument.holding, &instrument.spec, fill, touch);
         instrument.note_holding();
         instrument.filled_at = self.now;
+        instrument.flow.on_fill(fill.side, fill.qty, self.now);
         let order = self.order_of(fill);
         match order {
             Some(id) => self.fill_order(id, fill.qty),

@@ -4,7 +4,7 @@ use super::EngineConfig;
 use super::ledger::Ledger;
 use super::portfolio::Holding;
 use crate::book::{Certificate, FusedTop, L2Book};
-use crate::risk::{Breaker, BreakerConfig, BreakerLevel, Exposure};
+use crate::risk::{Breaker, BreakerConfig, BreakerLevel, Exposure, Flow};
 use crate::signal::Signals;
 use crate::strategy::{View, Wish, Wishes};
 use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Ticker, Ticks};
@@ -40,6 +40,8 @@ pub(super) struct Instrument {
     pub venue_answer: Option<(Lots, Nanos)>,
     /// When the last execution was booked.
     pub filled_at: Nanos,
+    /// Our own requests and fills.
+    pub flow: Flow,
     /// Its own breaker, and the furthest of all that concern it.
     pub breaker: Breaker,
     pub level: BreakerLevel,
@@ -68,6 +70,7 @@ impl Instrument {
             venue_position: None,
             venue_answer: None,
             filled_at: Nanos::ZERO,
+            flow: Flow::default(),
             breaker: Breaker::default(),
             level: BreakerLevel::Normal,
             profit_day_start: Money::ZERO,

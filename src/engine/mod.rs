@@ -489,6 +489,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     fn recount(&mut self, id: InstrumentId) {
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.flow.pass(self.now);
         if let Some(px) = instrument.mark_px() {
             self.risk.recount(&mut instrument.exposure, &instrument.spec, px);
         }

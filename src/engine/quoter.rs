@@ -98,6 +98,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             confirmed_at: instrument.fused.confirmed_at(),
             last_px: instrument.last_px,
             exposure: &instrument.exposure,
+            takes: false,
+            flow: &instrument.flow,
             own_opposite_px: self.own_px(id, side.opposite()),
         })
     }
@@ -153,10 +155,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let none = (Lots::ZERO, Money::ZERO);
         let Some(request) = self.request(id, side, px, qty, none) else { return Err(Refusal::BookNotLive) };
         // A sale that takes is filled at the bid, which may have risen by then.
-        let takes = side == Side::Ask && tif != TimeInForce::PostOnly;
-        let px_floor = if takes { self.risk.highest_bid(request.touch) } else { Ticks::ZERO };
+        let takes = tif != TimeInForce::PostOnly;
+        let px_floor = if takes && side == Side::Ask { self.risk.highest_bid(request.touch) } else { Ticks::ZERO };
         let is_closing = reduce_only && self.is_to_be_closed(id);
-        let request = Request { reduce_only, is_closing, px_floor, ..request };
+        let request = Request { reduce_only, is_closing, px_floor, takes, ..request };
         let verdict = self.risk.verdict(&request);
         self.probe.checked(&self.risk, &self.budget, &request, verdict);
         if let Some(refusal) = verdict {
@@ -177,6 +179,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             exposure.open[side as usize] = exposure.open[side as usize].with(qty, value, order.px_max());
             exposure.open_orders += 1;
             Risk::note_sent(exposure, side, px, qty, self.now);
+            if takes {
+                instrument.flow.on_take(side, px, self.now);
+            }
         }
         self.recount(id);
         Ok(client_id)
@@ -253,6 +258,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             self.budget.give_back(spend);
             return false;
         }
+        // What the strategy withdraws may be a pattern; what is cancelled because trading stops is none.
+        if spend == Spend::Cancel
+            && let Some(instrument) = self.instruments.get_mut(order.instrument.idx())
+        {
+            instrument.flow.on_withdrawal(order.side, order.leaves_max(), self.now, &self.config.risk.fair);
+        }
         let rules = self.config.reconcile.rules;
         self.orders.apply(client_id, &News::AskCancel, self.now, &rules);
         true
@@ -315,6 +326,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         command.stamps.decided_ns = self.probe.since(self.cause.recv);
         let has_left = out.push(command);
         self.counts.commands += u64::from(has_left);
+        if has_left && let Some(instrument) = self.instruments.get_mut(command.instrument.idx()) {
+            instrument.flow.on_request(self.now);
+        }
         has_left
     }
 }

@@ -148,7 +148,8 @@ impl Risk {
         let farthest = r.last_px.map_or(0, |px| within(px, limits.trade_collar));
         let bound = Bound::AtMost(Measure::Px(Ticks::new(farthest)));
         // Unknown refuses, unless the order only shrinks a position.
-        let (is_good, applies) = (distance.is_some_and(|d| d <= farthest), distance.is_some() || !shrinks);
+        let is_on = limits.trade_collar < Rate::ONE;
+        let (is_good, applies) = (distance.is_some_and(|d| d <= farthest), is_on && (distance.is_some() || !shrinks));
         add(Refusal::TradeCollar, Some(is_good), applies, distance.map(measure), bound);
 
         add(Refusal::ReduceOnly, Some(shrinks), r.reduce_only, Some(Measure::Is(shrinks)), Bound::Is(true));
@@ -188,6 +189,13 @@ impl Risk {
             (side, px, qty) == (r.side, r.px, r.qty) && r.now.saturating_since(at) < limits.duplicate_within_ns
         });
         add(Refusal::Duplicate, Some(!repeats), is_new, Some(Measure::Is(repeats)), Bound::Is(false));
+        let px = reference.unwrap_or(r.px);
+        let broken = r.flow.verdict(r.side, r.takes, px, &limits.fair);
+        // The first rule that is broken is told; those behind it are not looked at.
+        for rule in [Refusal::OrderToTrade, Refusal::QuoteStuffing, Refusal::Layering, Refusal::MomentumIgnition] {
+            let is_kept = broken != Some(rule);
+            add(rule, Some(is_kept), !shrinks, Some(Measure::Is(is_kept)), Bound::Is(true));
+        }
         out
     }
 }

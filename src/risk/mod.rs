@@ -7,12 +7,14 @@
 mod breakers;
 mod capital;
 mod explain;
+mod fair;
 mod rate;
 mod state;
 
 pub use breakers::{Breaker, BreakerConfig, BreakerLevel, ErrorWindow, Layer};
 pub use capital::{Compounding, OpenSide};
 pub use explain::{Answer, Bound, Check, Measure};
+pub use fair::{FairLimits, Flow};
 pub use rate::{RateBudget, RateLimits, Spend, TokenBucket};
 pub use state::{RiskState, day_of};
 
@@ -89,6 +91,14 @@ refusals! {
     SelfTrade = "self_trade",
     /// The same order was sent a moment ago, and no order has ended since.
     Duplicate = "duplicate",
+    /// Too many requests for what is executed.
+    OrderToTrade = "order_to_trade",
+    /// Too many requests in one second.
+    QuoteStuffing = "quote_stuffing",
+    /// Greater orders of this side were withdrawn when the other side was filled.
+    Layering = "layering",
+    /// Orders of ours that take have carried the market along in this direction.
+    MomentumIgnition = "momentum_ignition",
     /// More orders than the rate allows.
     OrderRate = "order_rate",
     /// More cancellations than the rate allows: it waits, and leaves as soon as it may.
@@ -137,7 +147,7 @@ pub struct RiskLimits {
     pub funding_cap: Rate,
     /// Farthest distance of a price from the opposite touch, as a share of it.
     pub collar: Rate,
-    /// Farthest distance of a price from the last trade, as a share of it.
+    /// Farthest distance of a price from the last trade, as a share of it; from [`Rate::ONE`] on nothing is looked at.
     pub trade_collar: Rate,
     /// Widest spread at which a position may grow, as a share of the bid.
     pub spread_max: Rate,
@@ -149,6 +159,8 @@ pub struct RiskLimits {
     pub day_loss_max: Money,
     /// Fall of equity from its peak at which only shrinking orders pass.
     pub drawdown_max: Money,
+    /// Patterns in our own flow.
+    pub fair: FairLimits,
 }
 
 impl Default for RiskLimits {
@@ -173,6 +185,7 @@ impl Default for RiskLimits {
             duplicate_within_ns: 50_000_000,
             day_loss_max: whole(200),
             drawdown_max: whole(200),
+            fair: FairLimits::default(),
         }
     }
 }
@@ -210,6 +223,10 @@ pub struct Request<'a> {
     pub last_px: Option<Ticks>,
     /// Exposure of the instrument.
     pub exposure: &'a Exposure,
+    /// Whether it takes.
+    pub takes: bool,
+    /// Our own flow in the instrument, as of now.
+    pub flow: &'a Flow,
     /// Best own working price of the other side.
     pub own_opposite_px: Option<Ticks>,
 }
@@ -503,7 +520,7 @@ impl Risk {
         check!(self, Collar, r.px.get() > 0 && is_within(r.px.saturating_diff(reference), reference, limits.collar));
         // What is not known refuses what would grow; a position may always be left.
         let is_near = |last| is_within(r.px.saturating_diff(last), last, limits.trade_collar);
-        check!(self, TradeCollar, r.last_px.map_or(shrinks, is_near));
+        check!(self, TradeCollar, limits.trade_collar >= Rate::ONE || r.last_px.map_or(shrinks, is_near));
         check!(self, ReduceOnly, shrinks || !r.reduce_only);
         check!(self, OpenOrders, exposure.open_orders < limits.open_orders_max || !r.is_new());
         if !shrinks {
@@ -531,6 +548,9 @@ impl Risk {
             (side, px, qty) == (r.side, r.px, r.qty) && r.now.saturating_since(at) < limits.duplicate_within_ns
         };
         check!(self, Duplicate, !(r.is_new() && exposure.last_new.is_some_and(repeats)));
+        if !shrinks && let Some(rule) = r.flow.verdict(r.side, r.takes, reference, &limits.fair) {
+            return (!self.is_taken_out(rule)).then_some(rule);
+        }
         None
     }
 

@@ -38,6 +38,8 @@ struct Case {
     last: Option<i64>,
     is_closing: bool,
     level: BreakerLevel,
+    takes: bool,
+    flow: Flow,
 }
 
 fn case() -> Case {
@@ -59,6 +61,8 @@ fn case() -> Case {
         last: Some(600_000),
         is_closing: false,
         level: BreakerLevel::Normal,
+        takes: false,
+        flow: Flow::default(),
     }
 }
 
@@ -91,6 +95,8 @@ impl Case {
             confirmed_at: Nanos::new(1_000_000_000),
             last_px: self.last.map(Ticks::new),
             exposure: &exposure,
+            takes: self.takes,
+            flow: &self.flow,
             own_opposite_px: self.own_opposite.map(Ticks::new),
         };
         let first = risk.checks(&request).into_iter().find(|check| check.answer == Answer::Refused);
@@ -112,6 +118,22 @@ fn whole(units: i128) -> Money {
 #[test]
 fn an_ordinary_order_passes() {
     assert_eq!(case().check(), None);
+}
+
+/// A flow that breaks one rule alone.
+fn breaking(rule: Refusal, side: Side) -> Flow {
+    let limits = FairLimits::default();
+    let mut flow = Flow::default();
+    match rule {
+        Refusal::OrderToTrade => (0..1_001).for_each(|n| flow.on_request(Nanos::new(1_000_000_000 + n * 20_000_000))),
+        Refusal::QuoteStuffing => (0..200).for_each(|_| flow.on_request(NOW)),
+        Refusal::Layering => {
+            flow.on_fill(side.opposite(), Lots::new(1), NOW);
+            (0..10).for_each(|_| flow.on_withdrawal(side, Lots::new(2), NOW, &limits));
+        }
+        _ => (0..20).for_each(|_| flow.on_take(side, Ticks::new(600_000 - 100_000 * side.sign()), NOW)),
+    }
+    flow
 }
 
 /// For every reason an order that it alone stops.
@@ -192,6 +214,13 @@ fn causes() -> Vec<(Refusal, Case)> {
                 ..case()
             },
         ),
+        (Refusal::OrderToTrade, Case { flow: breaking(Refusal::OrderToTrade, Side::Bid), ..case() }),
+        (Refusal::QuoteStuffing, Case { flow: breaking(Refusal::QuoteStuffing, Side::Bid), ..case() }),
+        (Refusal::Layering, Case { flow: breaking(Refusal::Layering, Side::Bid), ..case() }),
+        (
+            Refusal::MomentumIgnition,
+            Case { flow: breaking(Refusal::MomentumIgnition, Side::Bid), takes: true, ..case() },
+        ),
     ]
 }
 
@@ -237,6 +266,8 @@ fn the_long_form_measures_everything_in_the_order_of_the_checks() {
         confirmed_at: Nanos::new(1_000_000_000),
         last_px: None,
         exposure: &case.exposure,
+        takes: false,
+        flow: &Flow::default(),
         own_opposite_px: Some(Ticks::new(599_000)),
     };
     let checks = risk.checks(&request);
@@ -338,6 +369,11 @@ fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option
     risk.recount(&mut exposure, &spec, Ticks::new(600_000));
     let (px, qty) = if is(5) { (599_999, 10) } else { (d.px, d.qty) };
     let replaced = Lots::new(if is(3) { d.replaces } else { 0 });
+    let rules = [Refusal::OrderToTrade, Refusal::QuoteStuffing, Refusal::Layering, Refusal::MomentumIgnition];
+    let flow = match rules.get(usize::from(d.flags % 9)) {
+        Some(rule) if d.flags >= 128 => breaking(*rule, side),
+        _ => Flow::default(),
+    };
     let request = Request {
         spec: &spec,
         side,
@@ -354,6 +390,8 @@ fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option
         confirmed_at: now.saturating_sub(d.age_ms * 1_000_000),
         last_px: (d.last > 561_000).then_some(Ticks::new(d.last)),
         exposure: &exposure,
+        takes: is(0),
+        flow: &flow,
         own_opposite_px: is(4).then_some(Ticks::new(d.own)),
     };
     let first = risk.checks(&request).into_iter().find(|check| check.answer == Answer::Refused);
@@ -437,7 +475,7 @@ proptest! {
                     is_closing: false,
                     level: BreakerLevel::Normal,
                     replaces: NOTHING, px_floor: Ticks::ZERO, last_px: Some(Ticks::new(600_000)), now: Nanos::new(1), is_book_live: true, touch: &touch,
-                    confirmed_at: Nanos::new(1), exposure: &exposure, own_opposite_px: None,
+                    confirmed_at: Nanos::new(1), exposure: &exposure, takes: false, flow: &Flow::default(), own_opposite_px: None,
                 };
                 if risk.check(&request).is_ok() {
                     let value = spec.notional(Ticks::new(600_000), Lots::new(qty));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-use super::super::{BreakerLevel, Exposure, Refusal, Request, Risk, RiskLimits};
+use super::super::{BreakerLevel, Exposure, Flow, Refusal, Request, Risk, RiskLimits};
 use super::*;
 use crate::book::Touch;
 use crate::types::{Level, Nanos, Side, Step, Symbol, VenueId};
@@ -241,6 +241,8 @@ impl World {
             confirmed_at: Nanos::new(1),
             last_px: Some(Ticks::new(10_000)),
             exposure: &self.exposures[idx],
+            takes: false,
+            flow: &Flow::default(),
             own_opposite_px: own_opposite.map(Ticks::new),
         };
         self.risk.check(&request).is_ok()
