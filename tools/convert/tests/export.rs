@@ -152,6 +152,33 @@ fn columns_have_the_types_that_readers_expect() {
 }
 
 #[test]
+fn instruments_of_different_steps_share_the_finest_scale() {
+    let dir = Scratch::new("scales");
+    let book = |symbol: &str, px: &str, qty: &str| {
+        format!(
+            r#"{{"topic":"orderbook.50.{symbol}","type":"snapshot","ts":1,"data":{{"s":"{symbol}","b":[["{px}","{qty}"]],"a":[],"u":2,"seq":2}},"cts":1}}"#
+        )
+    };
+    let paths = [dir.file("a.jsonl"), dir.file("b.jsonl")];
+    for (path, symbol, steps, book) in [
+        (&paths[0], "A", ["0.5", "1"], book("A", "7.5", "3")),
+        (&paths[1], "B", ["0.0001", "0.01"], book("B", "0.25", "0.5")),
+    ] {
+        let mut writer = CaptureWriter::create(path).unwrap();
+        writer.append(1, book.as_bytes()).unwrap();
+        writer.finish().unwrap();
+        let [tick, lot] = steps;
+        let meta = format!(
+            r#"{{"venue":"bybit","product":"linear","instruments":[{{"symbol":"{symbol}","tick":"{tick}","lot":"{lot}"}}],"clock":"unix"}}"#
+        );
+        std::fs::write(meta_path(path), meta).unwrap();
+    }
+    let out = dir.file("x.parquet");
+    good(convert(["export", "--what", "books"]).args(&paths).arg("--out").arg(&out));
+    assert_eq!(columns(&rows(&out).0, &["symbol", "px", "qty"]), ["A 75000e-4 300e-2", "B 2500e-4 50e-2"]);
+}
+
+#[test]
 fn a_gap_is_told_as_stale_and_a_damaged_capture_leaves_nothing() {
     let dir = Scratch::new("stale");
     let line = |u: u64, kind: &str| {

@@ -195,7 +195,7 @@ mod tests {
     fn table() -> InstrumentTable {
         let instrument = InstrumentMeta { symbol: "AUSDT".into(), tick: "0.5".into(), lot: "0.01".into() };
         let (venue, product, clock) = ("bybit".to_owned(), "linear".to_owned(), ClockKind::Unix);
-        CaptureMeta { venue, product, instruments: vec![instrument], clock }.table().unwrap()
+        CaptureMeta { venue, product, instruments: vec![instrument], clock, recording: None }.table().unwrap()
     }
 
     /// What the decoder makes of a message: kind, bids and asks of each book; prices of trades.

@@ -189,7 +189,7 @@ fn sidecar(args: &ImportArgs) -> Outcome<Option<CaptureMeta>> {
         instruments.push(InstrumentMeta { symbol, tick, lot });
     }
     let (venue, product, clock) = (venue.to_owned(), product.to_owned(), ClockKind::Unix);
-    let meta = CaptureMeta { venue, product, instruments, clock };
+    let meta = CaptureMeta { venue, product, instruments, clock, recording: None };
     meta.table().map_err(Failure::usage)?;
     Ok(Some(meta))
 }
