@@ -305,6 +305,22 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_one_moment_stay_in_one_file() {
+        let dir = std::env::temp_dir().join(format!("tercel-rotation-moment-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let opening = Opening::new(&sidecar(&CONFIG).table().unwrap(), 200);
+        let rotation = Rotation { bytes: Some(1), every_ns: None };
+        let mut files = CaptureFiles::create(&dir.join("x.jsonl"), rotation, sidecar(&CONFIG), opening, 1_000).unwrap();
+        for recv_ns in [1_000, 1_000, 1_999, 2_000] {
+            files.take(Item::Frame { recv_ns, message: b"{}" }).unwrap();
+        }
+        assert_eq!(files.finish().unwrap().files, 2);
+        let first = std::fs::read_to_string(dir.join("x-19700101T000000.000001Z.jsonl")).unwrap();
+        assert_eq!(first, "1000\t{}\n1000\t{}\n1999\t{}\n");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn names_sort_like_their_times() {
         let out = Path::new("d/x.jsonl.zst");
         assert_eq!(name_of(out, 1_709_251_199_987_654_321), Path::new("d/x-20240229T235959.987654Z.jsonl.zst"));
