@@ -257,6 +257,7 @@ fn messages(family: &Family) -> (InstrumentTable, Vec<Stepped>, bool) {
             product: "linear".into(),
             instruments: family.instruments.iter().map(instrument).collect(),
             clock: ClockKind::Unix,
+            recording: None,
         };
         (meta, (0..capture.len()).map(|idx| capture.get(idx).unwrap().message.to_vec()).collect())
     } else {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::inspect::sidecar_or_inference;
 use crate::config::Config;
-use crate::journal::{CaptureFile, CaptureMeta, ClockKind, InstrumentMeta};
+use crate::journal::{CaptureFile, CaptureMeta, ClockKind, Gap, GapCause, InstrumentMeta};
 use crate::ring::Flag;
 use crate::runtime::ReplayOptions;
-use crate::types::{InstrumentSpec, InstrumentTable, VenueId};
+use crate::types::{InstrumentSpec, InstrumentTable, Nanos, VenueId};
 use crate::venue::FeedConfig;
 
 /// Captures, ready to be replayed on one timeline.
@@ -63,6 +63,9 @@ pub fn find(
             Some(meta) => meta.clone(),
             None => inferred(path)?,
         };
+        for gap in meta.recording.iter().flat_map(|recording| &recording.gaps) {
+            say_gap(path, gap);
+        }
         let venue = meta.venue().map_err(Failure::usage)?;
         let feed = venues.iter().position(|known| *known == venue).unwrap_or_else(|| {
             venues.push(venue);
@@ -95,6 +98,21 @@ pub fn find(
     let table = InstrumentTable::new(specs)
         .ok_or_else(|| Failure::usage(format!("more than {} instruments", InstrumentTable::LEN_MAX)))?;
     Ok(Captures { files: found, venues, table })
+}
+
+/// Trades that were lost leave no trace in what was recorded: that they were must be said.
+fn say_gap(path: &Path, gap: &Gap) {
+    let why = match gap.cause {
+        GapCause::QueueFull => "the recorder's disk did not keep up",
+        GapCause::Renewed => "the recorder asked for the books anew",
+        GapCause::ConnectionLost => "the recorder lost its connection",
+    };
+    let (from, to) = (Nanos::new(gap.from_ns).utc_text(), Nanos::new(gap.to_ns).utc_text());
+    eprintln!(
+        "note: {}: nothing from {from} to {to} UTC: {why}, {} messages lost for certain",
+        path.display(),
+        gap.messages
+    );
 }
 
 fn is_mono(file: &CaptureFile) -> bool {
@@ -137,5 +155,5 @@ fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, Failure> 
         _ => "linear",
     };
     let clock = ClockKind::Unix;
-    Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock })
+    Ok(CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments: metas, clock, recording: None })
 }

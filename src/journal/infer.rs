@@ -338,7 +338,8 @@ fn infer_named<E: fmt::Display>(
             InstrumentMeta { symbol, tick, lot }
         })
         .collect();
-    let meta = CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments, clock };
+    let meta =
+        CaptureMeta { venue: venue.to_owned(), product: product.to_owned(), instruments, clock, recording: None };
     Ok(Inference { meta, guesses, messages })
 }
 

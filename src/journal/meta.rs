@@ -29,6 +29,47 @@ pub struct InstrumentMeta {
     pub lot: String,
 }
 
+/// Why something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapCause {
+    /// The disk did not keep up.
+    QueueFull,
+    /// The connection was given up after [`Self::QueueFull`], so that the venue sends its books anew.
+    Renewed,
+    /// The connection was lost.
+    ConnectionLost,
+}
+
+/// A place where a recording is not whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Receive time of the last message before it, in Unix nanoseconds.
+    pub from_ns: u64,
+    /// Receive time of the first message after it; that of the last before it if the recording ended there.
+    pub to_ns: u64,
+    /// Messages that were received and not written. What was never received is not known.
+    pub messages: u64,
+    /// Why.
+    pub cause: GapCause,
+}
+
+/// What a recorder says of a capture beside its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// So many messages at its beginning are not the venue's: they tell the books and tickers that the file before it had led to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub opening_messages: u64,
+    /// Where something is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives a reference
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// The sidecar: `NAME.meta.json` beside `NAME.jsonl.gz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaptureMeta {
@@ -40,6 +81,9 @@ pub struct CaptureMeta {
     pub instruments: Vec<InstrumentMeta>,
     /// What the receive times are.
     pub clock: ClockKind,
+    /// What its recorder says of it, if that is anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
 }
 
 /// Why a sidecar cannot be used.

@@ -128,6 +128,7 @@ pub fn sidecar(config: &SyntheticConfig) -> CaptureMeta {
         product: product.name().into(),
         clock: ClockKind::Unix,
         instruments: instruments.collect(),
+        recording: None,
     }
 }
 

@@ -76,6 +76,7 @@ fn streams(feed: &Feed) -> Option<Vec<Stream>> {
         clock: ClockKind::Unix,
         instruments: symbols.iter().map(instrument).collect(),
         product: "linear".to_owned(),
+        recording: None,
     };
     let table = meta.table().unwrap();
     let mut market = MarketFeed::new(*venue, &table, FeedConfig::default()).unwrap();
