@@ -75,10 +75,13 @@ fn a_good_run_at_its_limits_meets_every_condition() {
     assert!(findings.len() == 11 && findings.iter().all(Finding::is_met), "{findings:#?}");
 }
 
+/// Makes one fact worse.
+type Break = fn(&mut Facts);
+
 #[test]
 fn each_fact_beyond_its_limit_is_missed_alone_and_says_why() {
     let samples = good_run();
-    let broken: [(&str, &str, fn(&mut Facts)); 13] = [
+    let broken: [(&str, &str, Break); 13] = [
         ("duration", "interrupted after 12.0 s", |it| {
             it.traded_for = Duration::from_secs(12);
             it.ended_early = Some("interrupted".to_owned());
