@@ -8,10 +8,20 @@ use std::time::Duration;
 use common::{Scratch, good, say, summary, tercel};
 use serde_json::Value;
 
-/// A soak of some seconds that should pass, and its JSON.
+/// A soak of some seconds that should pass.
 fn soak(dir: &Scratch, duration: &str) -> Command {
-    let mut command = tercel(["soak", "--duration", duration, "--instruments", "12", "--min-assets", "4"]);
-    command.args(["--min-trades", "1"]).arg("--json").arg(dir.file("soak.json"));
+    let mut command = bare_soak(dir, duration);
+    command.args(["--min-assets", "4", "--min-trades", "1"]);
+    command
+}
+
+/// A soak of twelve instruments that writes its JSON; without what is asked of it.
+fn bare_soak(dir: &Scratch, duration: &str) -> Command {
+    let config = dir.file("soak.toml");
+    // So that the clocks are compared often enough in a few seconds.
+    std::fs::write(&config, "[orders]\nreconcile-every = \"2s\"\n").unwrap();
+    let mut command = tercel(["soak", "--duration", duration, "--instruments", "12"]);
+    command.arg("--config").arg(config).arg("--json").arg(dir.file("soak.json"));
     command
 }
 
@@ -62,7 +72,7 @@ fn a_good_run_passes_and_says_what_was_found() {
 #[test]
 fn too_few_assets_and_trades_are_missed_with_the_numbers() {
     let dir = Scratch::new("soak-few");
-    let output = soak(&dir, "6s").args(["--min-assets", "13", "--min-trades", "100000"]).output().unwrap();
+    let output = bare_soak(&dir, "8s").args(["--min-assets", "13", "--min-trades", "100000"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let found = summary(&dir.file("soak.json"));
     assert_eq!(missed(&found), ["assets", "trades"]);
@@ -104,7 +114,7 @@ fn ctrl_c_ends_it_early_with_a_verdict() {
 fn what_is_not_allowed_is_said_before_anything_runs() {
     for (args, word) in [
         (&["--duration", "soon"][..], "seconds like 300"),
-        (&["--duration", "0"][..], "--warm-up"),
+        (&["--duration", "0"][..], "--duration: found 0"),
         (&["--max-error-rate", "1.5"][..], "allowed is 0 to 1"),
         (&["--capital-tolerance", "-1"][..], "0 and more"),
         (&["--duration", "10", "--warm-up", "10s"][..], "less than --duration"),

@@ -54,7 +54,7 @@ pub struct SoakArgs {
     #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
     max_error_rate: Ratio,
     /// Most that engine and venue may be apart at the end, in the settlement currency.
-    #[arg(long, value_name = "AMOUNT", default_value = "0.000001", value_parser = amount)]
+    #[arg(long, value_name = "AMOUNT", default_value = "0.000001", value_parser = amount, allow_negative_numbers = true)]
     capital_tolerance: Money,
     /// Most that resident memory may grow from the end of the warm-up to the end.
     #[arg(long, value_name = "SIZE", default_value = "8MB")]
@@ -145,6 +145,9 @@ impl SoakArgs {
 
     fn terms(&self) -> Result<Terms, Failure> {
         let duration = self.duration.0;
+        if duration.is_zero() {
+            return Err(Failure::usage("--duration: found 0, allowed is more"));
+        }
         let warm_up = self.warm_up.map_or((duration / 2).min(WARM_UP_MAX), |time| time.0);
         if warm_up >= duration {
             let text = format!("--warm-up: found {} s, allowed is less than --duration", warm_up.as_secs_f64());

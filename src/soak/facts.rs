@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::EngineReport;
+use crate::risk::Refusal;
 use crate::runtime::LiveOutcome;
 use crate::types::{Lots, Money};
 use crate::venue::Ignored;
@@ -85,7 +86,7 @@ impl Facts {
         let refused_by_ring = engine
             .refused
             .iter()
-            .filter(|(reason, _)| reason.name() == "gateway")
+            .filter(|(reason, _)| *reason == Refusal::Gateway)
             .map(|&(_, count)| count)
             .sum::<u64>();
         Self {
@@ -166,6 +167,126 @@ fn abs(money: Money) -> Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Engine, EngineConfig};
+    use crate::runtime::{CoreReport, FeedReport, GatewayReport, InstrumentTally, LatencyStages, ReconcileReport};
+    use crate::strategy::BuiltIn;
+    use crate::types::{InstrumentSpec, InstrumentTable, Level, Product, Step, Symbol, Ticks, VenueId};
+    use crate::venue::FeedCounters;
+
+    const PRICE: i64 = 600_000;
+
+    /// A run of two instruments that did what it should; nothing has a price but the first one.
+    fn outcome() -> LiveOutcome {
+        let spec = |symbol: &str| {
+            let (tick, lot) = (Step::new(1, 1).unwrap(), Step::new(1, 3).unwrap());
+            let symbol = Symbol::new(symbol.as_bytes()).unwrap();
+            InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, tick, lot).unwrap()
+        };
+        let table = InstrumentTable::new(vec![spec("BTCUSDT"), spec("ETHUSDT")]).unwrap();
+        let mut engine = Engine::new(&table, EngineConfig::default(), BuiltIn::Watch).report();
+        engine.wallet = Some(Money::ONE);
+        engine.books[0].touch.bid = Some(Level { px: Ticks::new(PRICE), qty: Lots::new(1) });
+        engine.books[0].updates = 5;
+        engine.orders.sent = 100;
+        let mut tallies = vec![InstrumentTally::default(); 2];
+        (tallies[0].orders, tallies[0].round_trips) = (60, 3);
+        (tallies[1].orders, tallies[1].round_trips) = (40, 4);
+        LiveOutcome {
+            feed: FeedReport {
+                counters: FeedCounters { messages: 1000, ..FeedCounters::default() },
+                ring_full: 0,
+                first_errors: Vec::new(),
+                race: Vec::new(),
+                silent_streams: 0,
+                renewals: 0,
+                lost_links: 0,
+                broke_off: None,
+            },
+            core: CoreReport { engine, tallies, decode_errors: 0, journal_lost: false },
+            gateway: GatewayReport {
+                latency: LatencyStages::new(),
+                sent: 100,
+                not_sent: 0,
+                messages: 400,
+                decode_errors: 0,
+                unmatched_replies: 0,
+                lost_links: 0,
+                first_errors: Vec::new(),
+            },
+            recorder: None,
+            reconcile: Some(ReconcileReport { requests: 50, ..ReconcileReport::default() }),
+            rest_orders: None,
+            elapsed_s: 1.0,
+            hot_allocations: None,
+        }
+    }
+
+    fn facts(outcome: &LiveOutcome) -> Facts {
+        Facts::new(outcome, Some((&[Lots::ZERO, Lots::ZERO], Money::ONE, 0)), Duration::from_secs(1), None)
+    }
+
+    #[test]
+    fn assets_have_data_and_orders_and_trades_are_round_trips() {
+        let mut outcome = outcome();
+        let found = facts(&outcome);
+        assert_eq!((found.assets, found.instruments, found.trades), (1, 2, 7), "the second one has no book");
+        outcome.core.engine.books[1].updates = 1;
+        assert_eq!(facts(&outcome).assets, 2);
+        outcome.core.tallies[0].orders = 0;
+        assert_eq!(facts(&outcome).assets, 1);
+    }
+
+    #[test]
+    fn every_kind_of_error_is_counted_once() {
+        let good = facts(&outcome());
+        assert_eq!(good.messages, Errors { of: 1450, ..Errors::default() });
+        assert_eq!(good.orders, Errors { of: 100, ..Errors::default() });
+        let mut bad = outcome();
+        let counters = &mut bad.feed.counters;
+        counters.decode_errors = 1;
+        counters.ignored[Ignored::ErrorReply as usize] = 10;
+        counters.unknown_messages = 100;
+        counters.unknown_symbols = 1000;
+        counters.gaps = 1;
+        bad.gateway.decode_errors = 100;
+        bad.gateway.unmatched_replies = 10;
+        bad.core.decode_errors = 1000;
+        bad.reconcile = Some(ReconcileReport { requests: 50, failures: 10_000, ..ReconcileReport::default() });
+        let certificate = &mut bad.core.engine.books[1].certificate;
+        (certificate.checked, certificate.equal) = (500, 400);
+        let engine = &mut bad.core.engine;
+        engine.refused = vec![(Refusal::StaleBook, 1), (Refusal::Gateway, 10)];
+        engine.orders.rejected = 100;
+        engine.orders.unknown = 1;
+        engine.orders.adopted = 10;
+        engine.account.foreign_cancels = 100;
+        engine.counts.fills_unmatched = 7;
+        let bad = facts(&bad);
+        assert_eq!(bad.messages, Errors { refused: 11_111, unknown: 1100, mismatched: 111, of: 1450 });
+        assert_eq!(bad.orders, Errors { refused: 111, unknown: 111, mismatched: 7, of: 111 });
+        assert_eq!(bad.lost_in_queues, 10, "what the ring to the gateway refused");
+    }
+
+    #[test]
+    fn capital_is_apart_by_wallets_and_by_positions_at_their_price() {
+        let mut outcome = outcome();
+        let at = |outcome: &LiveOutcome, positions: [i64; 2], wallet: i128| {
+            let positions = positions.map(Lots::new);
+            Facts::new(outcome, Some((&positions, Money::new(wallet), 0)), Duration::ZERO, None).apart
+        };
+        let one = Money::ONE.get();
+        assert_eq!(at(&outcome, [0, 0], one), Apart::By(Money::ZERO));
+        assert_eq!(at(&outcome, [0, 0], one - 7), Apart::By(Money::new(7)));
+        assert_eq!(at(&outcome, [0, 0], one + 7), Apart::By(Money::new(7)));
+        // Two lots of 0.001 at 60,000 are 120; a wallet that makes up for them is apart none the less.
+        assert_eq!(at(&outcome, [-2, 0], one), Apart::By(Money::new(120 * one)));
+        assert_eq!(at(&outcome, [2, 0], one - 120 * one), Apart::By(Money::new(240 * one)));
+        let Apart::Untold(why) = at(&outcome, [0, 3], one) else { panic!("ETHUSDT has no price") };
+        assert_eq!(why, "positions of ETHUSDT differ by -3 lots, and it has no price");
+        outcome.core.engine.wallet = None;
+        assert!(matches!(at(&outcome, [0, 0], one), Apart::Untold(_)));
+        assert!(matches!(Facts::new(&outcome, None, Duration::ZERO, None).apart, Apart::Untold(_)));
+    }
 
     #[test]
     fn a_rate_is_over_all_and_errors_of_nothing_are_not_hidden() {

@@ -74,10 +74,9 @@ mod tests {
 
     #[test]
     fn noise_alone_and_a_single_step_do_not_grow() {
-        for seed in 0..20 {
-            let trend = Trend::of(&noisy(&mut Rng::new(seed), 0.0, 40)).unwrap();
-            assert!(trend.growth() < 20.0, "seed {seed}: {trend:?}");
-        }
+        let grows = |seed: &u64| Trend::of(&noisy(&mut Rng::new(*seed), 0.0, 40)).unwrap().growth() > 0.0;
+        let sure = (0..200).filter(grows).count();
+        assert!(sure <= 6, "99 % sure in {sure} of 200 cases of nothing but noise");
         let step: Vec<_> = (0..150).map(|at| (f64::from(at), if at < 20 { 0.0 } else { 1000.0 })).collect();
         assert_eq!(Trend::of(&step).unwrap().growth(), 0.0);
         let falling: Vec<_> = (0..150).map(|at| (f64::from(at), -f64::from(at))).collect();
