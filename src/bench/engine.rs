@@ -50,7 +50,13 @@ pub fn engine_config() -> EngineConfig {
             duplicate_within_ns: 0,
             day_loss_max: plenty,
             drawdown_max: plenty,
-            fair: FairLimits { requests_from: u32::MAX, requests_per_s: u32::MAX, ..FairLimits::default() },
+            fair: FairLimits {
+                requests_from: u32::MAX,
+                requests_per_s: u32::MAX,
+                takes_max: u32::MAX,
+                layers_max: u32::MAX,
+                ..FairLimits::default()
+            },
             ..RiskLimits::default()
         },
         rates: RateLimits {
