@@ -37,7 +37,8 @@ use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
     Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Ticks, Top, Trade,
+    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Ticks, TimeInForce, Top,
+    Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -565,7 +566,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.orders.get(quote).map(|order| order.px)
     }
 
-    /// The price of a side at which any order of ours may trade: the best one, amendments under way at the better of both.
+    /// The price of a side at which a resting order of ours may be met: the best one, amendments under way at the better of both.
     fn own_px(&self, id: InstrumentId, side: Side) -> Option<Ticks> {
         let instrument = self.instruments.get(id.idx())?;
         if instrument.exposure.open[side as usize].qty.is_zero() {
@@ -580,7 +581,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             // The usual case: nothing is open but the two quotes.
             return instrument.quotes[side as usize].order.and_then(|order| self.orders.get(order)).map(best);
         }
-        let own = self.orders.iter().filter(|o| o.instrument == id && o.side == side && !o.state.is_final()).map(best);
+        // What takes is filled or gone before anything that is sent after it arrives: nobody meets it.
+        let rests = |o: &&Order| o.instrument == id && o.side == side && o.tif != TimeInForce::ImmediateOrCancel;
+        let own = self.orders.iter().filter(|o| rests(o) && !o.state.is_final()).map(best);
         if side == Side::Bid { own.max() } else { own.min() }
     }
 

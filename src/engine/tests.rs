@@ -635,3 +635,19 @@ fn errors_of_a_minute_hold_trading_and_it_comes_back() {
     rig.timer(200_000_000);
     assert_eq!(rig.engine.breaker_levels()[3], BreakerLevel::Normal);
 }
+
+/// What takes is filled or gone before a later order arrives: it is nothing that this one could meet. What rests is.
+#[test]
+fn an_order_that_takes_is_no_order_to_be_met() {
+    let mut rig = Rig::new(Fixed { take: true, ..Fixed::default() });
+    rig.go_live();
+    assert_eq!((rig.out.len(), rig.out[0].side, rig.out[0].px), (1, Side::Bid, Ticks::new(600_001)));
+    rig.engine.strategy = Fixed { qty: 10, ..Fixed::default() };
+    rig.book(599_999, 600_000);
+    let quotes: Vec<_> = rig.taken().into_iter().skip(1).map(|c| (c.side, c.px)).collect();
+    assert_eq!(quotes, [(Side::Bid, Ticks::new(599_999)), (Side::Ask, Ticks::new(600_000))]);
+    rig.engine.strategy.take = true;
+    rig.now += 1_000_000_000;
+    rig.book(599_999, 600_000);
+    assert!(rig.engine.report().refused.contains(&(Refusal::SelfTrade, 1)), "{:?}", rig.engine.report().refused);
+}

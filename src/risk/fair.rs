@@ -59,8 +59,7 @@ impl<const N: usize> Seconds<N> {
     }
 
     #[inline]
-    fn pass(&mut self, now: Nanos) {
-        let second = now.get() / 1_000_000_000;
+    fn pass(&mut self, second: u64) {
         if second <= self.second {
             return;
         }
@@ -72,8 +71,8 @@ impl<const N: usize> Seconds<N> {
     }
 
     #[inline]
-    fn add(&mut self, now: Nanos) {
-        self.pass(now);
+    fn add(&mut self, second: u64) {
+        self.pass(second);
         let slot = &mut self.counts[(self.second % N as u64) as usize];
         if self.total < u32::MAX {
             *slot += 1;
@@ -92,6 +91,11 @@ impl<const N: usize> Seconds<N> {
     const fn newest(&self) -> u32 {
         self.counts[(self.second % N as u64) as usize]
     }
+}
+
+#[inline]
+fn second_of(now: Nanos) -> u64 {
+    now.get() / 1_000_000_000
 }
 
 /// The flow of our own requests in one instrument.
@@ -124,11 +128,12 @@ impl Flow {
     /// Time has come to `now`: what is older than its window is forgotten.
     #[inline]
     pub fn pass(&mut self, now: Nanos) {
-        self.requests.pass(now);
-        self.fills.pass(now);
+        let second = second_of(now);
+        self.requests.pass(second);
+        self.fills.pass(second);
         for side in 0..2 {
-            self.layers[side].pass(now);
-            self.takes[side].pass(now);
+            self.layers[side].pass(second);
+            self.takes[side].pass(second);
             if self.takes[side].total() == 0 {
                 self.first_px[side] = None;
             }
@@ -138,20 +143,20 @@ impl Flow {
     /// A request has left.
     #[inline]
     pub fn on_request(&mut self, now: Nanos) {
-        self.requests.add(now);
+        self.requests.add(second_of(now));
     }
 
     /// An order that takes has left, with the market's price at that moment.
     #[inline]
     pub fn on_take(&mut self, side: Side, px: Ticks, now: Nanos) {
-        self.takes[side as usize].add(now);
+        self.takes[side as usize].add(second_of(now));
         self.first_px[side as usize].get_or_insert(px);
     }
 
     /// An order of ours was filled.
     #[inline]
     pub fn on_fill(&mut self, side: Side, qty: Lots, now: Nanos) {
-        self.fills.add(now);
+        self.fills.add(second_of(now));
         self.filled[side as usize] = Some((now, qty));
     }
 
@@ -160,7 +165,7 @@ impl Flow {
     pub fn on_withdrawal(&mut self, side: Side, open: Lots, now: Nanos, limits: &FairLimits) {
         let Some((at, qty)) = self.filled[side.opposite() as usize] else { return };
         if open > qty && now.saturating_since(at) <= limits.layer_within_ns {
-            self.layers[side as usize].add(now);
+            self.layers[side as usize].add(second_of(now));
         }
     }
 

@@ -20,7 +20,7 @@ pub use state::{RiskState, day_of};
 
 use self::capital::Reserve;
 use crate::book::Touch;
-use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks};
+use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks, clamped_product};
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)+) => {
@@ -287,8 +287,9 @@ pub struct Risk {
     limits: RiskLimits,
     sums: Counted,
     reserves: [Reserve; 2],
-    /// What may be committed, after profits and losses.
+    /// What may be committed, after profits and losses; and the same in 10⁻⁸ of its unit.
     capital: Money,
+    capital_e8: i128,
     equity: Money,
     equity_day_start: Option<Money>,
     equity_peak: Money,
@@ -305,9 +306,10 @@ pub struct Risk {
 impl Risk {
     /// Makes risk with nothing open, not trading yet.
     pub fn new(limits: RiskLimits) -> Self {
-        Self {
+        let mut risk = Self {
             reserves: Reserve::by_product(&limits),
-            capital: limits.compounding.capital(limits.capital, Money::ZERO),
+            capital: Money::ZERO,
+            capital_e8: 0,
             limits,
             sums: Counted::default(),
             equity: Money::ZERO,
@@ -320,7 +322,9 @@ impl Risk {
             refused: [0; Refusal::ALL.len()],
             #[cfg(test)]
             taken_out: None,
-        }
+        };
+        risk.on_net(Money::ZERO);
+        risk
     }
 
     /// The limits in force.
@@ -360,6 +364,7 @@ impl Risk {
         self.net[0] = net;
         let net = net.saturating_add(self.net[1]);
         self.capital = self.limits.compounding.capital(self.limits.capital, net);
+        self.capital_e8 = e8(self.capital);
     }
 
     /// Takes a value of an earlier run. The start of another day is none of today's.
@@ -415,7 +420,7 @@ impl Risk {
 
     /// Whether more is committed than may be: funding was paid, and the next payment has to be reserved again.
     pub fn is_over_committed(&self) -> bool {
-        self.sums.committed_e8 > e8(self.capital)
+        self.sums.committed_e8 > self.capital_e8
     }
 
     /// Sum over all instruments of the worst value of position and open orders, as of each one's last change.
@@ -432,7 +437,7 @@ impl Risk {
         let new = Counted {
             gross: abs(net[0]).max(abs(net[1])),
             net,
-            committed_e8: exposure.committed_e8(spec, &exposure.open, &reserve),
+            committed_e8: exposure.committed_e8(spec, &exposure.open[0], &exposure.open[1], &reserve),
         };
         let old = std::mem::replace(&mut exposure.counted, new);
         self.sums.gross = self.sums.gross.saturating_sub(old.gross).saturating_add(new.gross);
@@ -534,7 +539,7 @@ impl Risk {
             let gross = self.sums.gross.saturating_sub(exposure.counted.gross).saturating_add(worst);
             check!(self, GrossExposure, gross <= limits.gross_value_max);
             check!(self, NetExposure, abs(self.net_with(r, reached)) <= limits.net_value_max);
-            check!(self, Capital, self.committed_with(r, others) <= e8(self.capital));
+            check!(self, Capital, self.committed_with(r, others) <= self.capital_e8);
             // gross / leverage <= equity, without the division.
             let carried = self.equity.saturating_mul(i64::from(limits.leverage_e2));
             check!(self, Leverage, gross.saturating_mul(100) <= carried);
@@ -582,10 +587,10 @@ impl Risk {
     #[inline]
     fn committed_with(&self, r: &Request<'_>, others: OpenSide) -> i128 {
         let px = r.px.max(r.px_floor);
-        let mut open = r.exposure.open;
-        open[r.side as usize] = others.with(r.qty, r.spec.notional(px, r.qty), px);
-        let reserve = Reserve::of(&self.reserves, &self.limits, r.spec);
-        let committed = r.exposure.committed_e8(r.spec, &open, &reserve);
+        let changed = others.with(r.qty, r.spec.notional(px, r.qty), px);
+        let [bid, ask] = &r.exposure.open;
+        let (bid, ask) = if r.side == Side::Bid { (&changed, ask) } else { (bid, &changed) };
+        let committed = r.exposure.committed_e8(r.spec, bid, ask, &Reserve::of(&self.reserves, &self.limits, r.spec));
         self.sums.committed_e8.saturating_sub(r.exposure.counted.committed_e8).saturating_add(committed)
     }
 }
@@ -623,7 +628,7 @@ fn abs(money: Money) -> Money {
 
 #[inline]
 fn e8(money: Money) -> i128 {
-    money.get().saturating_mul(Rate::ONE.get().into())
+    clamped_product(money.get(), Rate::ONE.get().into())
 }
 
 #[cfg(test)]

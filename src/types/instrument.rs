@@ -1,6 +1,6 @@
 //! What is traded: steps, limits and fees of each instrument.
 
-use super::{InstrumentId, Lots, Money, Rate, Step, Symbol, Ticks, VenueId};
+use super::{InstrumentId, Lots, Money, Rate, Step, Symbol, Ticks, VenueId, clamped_product};
 
 /// How an instrument turns price and quantity into money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +85,7 @@ impl InstrumentSpec {
     #[inline]
     pub const fn notional(&self, px: Ticks, qty: Lots) -> Money {
         let product = px.get() as i128 * qty.get() as i128;
-        Money::new(product.saturating_mul(self.tick_lot_value.get()))
+        Money::new(clamped_product(product, self.tick_lot_value.get()))
     }
 }
 

@@ -25,6 +25,7 @@ pub use event::{
 pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
 pub use instrument::{InstrumentSpec, InstrumentTable, Product};
 pub use listing::{ContractKind, Kline, Listing, ListingStatus, MarketSnapshot, Unusable};
+pub(crate) use num::clamped_product;
 pub use num::{Lots, Money, Nanos, NanosDelta, Rate, Ticks};
 pub use record::{EVENT_RECORDS_MAX, EventDecodeError, LEVELS_PER_RECORD, Record, RecordSink};
 pub(crate) use record::{join, split};

@@ -166,6 +166,14 @@ impl Nanos {
     }
 }
 
+/// The product, clamped to the range of `i128`. Where both fit into a word, as amounts of single orders do, it is one
+/// multiplication.
+#[inline]
+pub(crate) const fn clamped_product(a: i128, b: i128) -> i128 {
+    let (short_a, short_b) = (a as i64 as i128, b as i64 as i128);
+    if short_a == a && short_b == b { short_a * short_b } else { a.saturating_mul(b) }
+}
+
 impl Money {
     /// Decimals of the fixed scale.
     pub const DECIMALS: u32 = 12;
@@ -193,7 +201,7 @@ impl Money {
     /// Returns the amount times a whole number, clamped to the range of `i128`.
     #[inline]
     pub const fn saturating_mul(self, by: i64) -> Self {
-        Self(self.0.saturating_mul(by as i128))
+        Self(clamped_product(self.0, by as i128))
     }
 
     /// Returns the share `rate` of the amount, rounded up (towards plus infinity): a fee is never understated and a

@@ -21,15 +21,15 @@
 //! have lost.
 
 use super::{Exposure, RiskLimits};
-use crate::types::{InstrumentSpec, Lots, Money, Product, Rate, Ticks};
+use crate::types::{InstrumentSpec, Lots, Money, Product, Rate, Ticks, clamped_product};
 
 /// Shares of a value that are committed, in units of 10⁻⁸, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reserve {
     /// For what is held, of its cost.
-    held: i128,
+    held: i64,
     /// For what may still be opened, of its value.
-    open: i128,
+    open: i64,
 }
 
 impl Reserve {
@@ -39,7 +39,8 @@ impl Reserve {
         let fee = i128::from(limits.taker_fee.get());
         let costs = fee + i128::from(limits.extra_fee.get()) + i128::from(limits.funding_cap.get());
         let held = margin + div_ceil(costs * (one + margin), one);
-        Self { held, open: held + fee }
+        let word = |share: i128| i64::try_from(share).unwrap_or(i64::MAX);
+        Self { held: word(held), open: word(held + fee) }
     }
 
     /// For a product with margin, and for spot.
@@ -104,17 +105,26 @@ impl OpenSide {
 }
 
 impl Exposure {
-    /// What the instrument commits at worst if `open` is open, in 10⁻⁸ of [`Money`]'s unit. See the module's documentation.
+    /// What the instrument commits at worst with this open, in 10⁻⁸ of [`Money`]'s unit. See the module's documentation.
     #[inline]
-    pub(super) fn committed_e8(&self, spec: &InstrumentSpec, open: &[OpenSide; 2], reserve: &Reserve) -> i128 {
+    pub(super) fn committed_e8(
+        &self,
+        spec: &InstrumentSpec,
+        bid: &OpenSide,
+        ask: &OpenSide,
+        reserve: &Reserve,
+    ) -> i128 {
         let held = self.position.saturating_abs();
         let [bid, ask] = match self.position.get().signum() {
-            1 => [open[0].value, open[1].beyond(spec, held)],
-            -1 => [open[0].beyond(spec, held), open[1].value],
-            _ => [open[0].value, open[1].value],
+            1 => [bid.value, ask.beyond(spec, held)],
+            -1 => [bid.beyond(spec, held), ask.value],
+            _ => [bid.value, ask.value],
         };
-        let cost = self.cost.get().saturating_abs();
-        reserve.held.saturating_mul(cost).saturating_add(reserve.open.saturating_mul(bid.max(ask).get()))
+        let opened = clamped_product(bid.max(ask).get(), reserve.open.into());
+        if held.is_zero() {
+            return opened;
+        }
+        clamped_product(self.cost.get().saturating_abs(), reserve.held.into()).saturating_add(opened)
     }
 }
 
