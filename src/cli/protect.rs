@@ -16,12 +16,17 @@ use crate::types::{Carried, Event, Meta, Money};
 /// Time between two writings of a state in which no breaker has moved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
+/// The engine's status is published ten times a second: so long it may be older than what the engine was told.
+const STATUS_AGE_MAX: Duration = Duration::from_millis(500);
+
 /// Keeps the state of risk in a file: read at the start, written while it runs.
 pub struct StateKeeper {
     file: Option<PathBuf>,
     saved: RiskState,
     saved_at: Option<Instant>,
-    error: Option<String>,
+    /// When the engine was told what is carried over. What it says before that is not of this account.
+    told_at: Option<Instant>,
+    has_failed: bool,
 }
 
 impl StateKeeper {
@@ -30,8 +35,13 @@ impl StateKeeper {
     /// # Errors
     /// The file is not what a run wrote, or a breaker of it stands at its last level, which only a person takes back.
     pub fn open(file: Option<&Path>) -> Result<Self, Failure> {
-        let mut keeper =
-            Self { file: file.map(Path::to_owned), saved: RiskState::default(), saved_at: None, error: None };
+        let mut keeper = Self {
+            file: file.map(Path::to_owned),
+            saved: RiskState::default(),
+            saved_at: None,
+            told_at: None,
+            has_failed: false,
+        };
         let Some(file) = file else { return Ok(keeper) };
         keeper.saved = read_state(file)?.unwrap_or_default();
         match keeper.saved.halted() {
@@ -45,7 +55,8 @@ impl StateKeeper {
     }
 
     /// Tells the engine what is carried over. To be called before it is armed.
-    pub fn tell(&self, live: &mut Live) {
+    pub fn tell(&mut self, live: &mut Live) {
+        self.told_at = Some(Instant::now());
         if self.file.is_none() || self.saved == RiskState::default() {
             return;
         }
@@ -57,20 +68,22 @@ impl StateKeeper {
 
     /// Writes what has changed: a breaker's move at once, the rest once a second.
     pub fn tick(&mut self, state: &RiskState) {
+        if self.told_at.is_none_or(|at| at.elapsed() < STATUS_AGE_MAX) {
+            return;
+        }
         let is_due = state.levels != self.saved.levels || self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_EVERY);
         if is_due && *state != self.saved {
             self.save(state);
         }
     }
 
-    /// Writes the state.
+    /// Writes the state, unless trading never began: then what there was still holds.
     pub fn save(&mut self, state: &RiskState) {
-        let Some(file) = &self.file else { return };
-        if let Err(error) = write_whole(file, &text_of(state)) {
-            if self.error.is_none() {
-                eprintln!("warning: the state of risk cannot be kept: {}: {error}", file.display());
-            }
-            self.error = Some(error.to_string());
+        let (Some(file), Some(_)) = (&self.file, self.told_at) else { return };
+        if let Err(error) = write_whole(file, &text_of(state))
+            && !std::mem::replace(&mut self.has_failed, true)
+        {
+            eprintln!("warning: the state of risk cannot be kept: {}: {error}", file.display());
         }
         self.saved = *state;
         self.saved_at = Some(Instant::now());
@@ -278,7 +291,13 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let file = dir.join("state.json");
         let mut keeper = StateKeeper::open(Some(&file)).unwrap();
+        // A run that never traded knows nothing.
+        keeper.save(&state());
+        assert_eq!(read_state(&file).unwrap(), None);
+        keeper.told_at = Some(Instant::now());
         keeper.tick(&state());
+        assert_eq!(read_state(&file).unwrap(), None, "the status may be older");
+        keeper.save(&state());
         assert_eq!(read_state(&file).unwrap(), Some(state()));
         let Err(Failure { text: error, .. }) = StateKeeper::open(Some(&file)) else {
             panic!("a halted run should not begin")

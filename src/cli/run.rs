@@ -8,8 +8,7 @@ use clap::Args;
 use super::access::{self, Access};
 use super::guarded::GuardArgs;
 use super::report::closing_report;
-use super::session::{Ended, Place, SessionPlan, open_venue, trade};
-use super::signals::StopSignals;
+use super::session::{Ended, Place, TradeArgs, play};
 use super::summary::{ConnectionsSummary, Parts, Summary};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment};
@@ -24,29 +23,14 @@ pub struct RunArgs {
     /// End after this time, like 30s; without it at the end of the feed, or at Ctrl-C.
     #[arg(long = "for", value_name = "TIME")]
     run_for: Option<crate::config::Duration>,
-    /// Seed of the embedded venue's traders.
-    #[arg(long)]
-    seed: Option<u64>,
     /// Talk to the embedded venue over TLS.
     #[arg(long)]
     tls: bool,
-    /// Write a journal of everything that the engine consumes and wants into this folder, for `replay --journal`,
-    /// `explain` and `latency`.
-    #[arg(long, value_name = "DIR")]
-    journal: Option<PathBuf>,
-    /// Trade on the real venue that the configuration names. Needs a key, too: TERCEL_API_KEY and TERCEL_API_SECRET, or
-    /// the file that venue.secret-file names.
-    #[arg(long)]
-    live: bool,
-    /// Trade on a real venue although `tercel doctor` finds something red about this host.
-    #[arg(long, requires = "live")]
-    accept_host: bool,
     /// Trade the best N instruments of a scan, by the table `[scan]`, instead of named ones.
     #[arg(long, value_name = "N")]
     scan_top: Option<usize>,
-    /// Let this script of faults happen on the embedded venue; times count from its start.
-    #[arg(long, value_name = "FILE")]
-    faults: Option<PathBuf>,
+    #[command(flatten)]
+    trade: TradeArgs,
     #[command(flatten)]
     guard: GuardArgs,
     #[command(flatten)]
@@ -57,7 +41,7 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> Outcome {
     let mut config = args.engine.config()?;
     args.guard.apply(&mut config)?;
-    if let Some(seed) = args.seed {
+    if let Some(seed) = args.trade.seed {
         config.simex.seed = seed;
     }
     if let Some(top) = args.scan_top {
@@ -74,31 +58,13 @@ pub fn run(args: &RunArgs) -> Outcome {
         // Whatever depth the capture holds is the book.
         config.venue.book_depth = captured_depth(&config, args)?;
     }
-    if args.faults.is_some() && config.venue.environment != Environment::Embedded {
+    if args.trade.faults.is_some() && config.venue.environment != Environment::Embedded {
         return Err(Failure::usage("--faults plays on the embedded venue; the configuration names another"));
     }
-    let signals = StopSignals::install()?;
-    let place = Place {
-        feed: args.feed.as_deref(),
-        faults: args.faults.as_deref(),
-        is_tls: args.tls,
-        is_live: args.live,
-        accepts_host: args.accept_host,
-    };
-    let (access, embedded) = open_venue(&config, &place)?;
-    let plan = SessionPlan {
-        config: &config,
-        access: &access,
-        embedded: embedded.as_ref(),
-        signals: &signals,
-        journal: args.journal.as_deref(),
-        run_for: args.run_for.map(|time| Duration::from_nanos(time.0)),
-    };
-    let ended = trade(&plan, &mut |_, _| None);
-    if let Some(simex) = embedded {
-        simex.join();
-    }
-    tell(args, &config, &access, ended?)
+    let place = Place { feed: args.feed.as_deref(), is_tls: args.tls, ..args.trade.place() };
+    let run_for = args.run_for.map(|time| Duration::from_nanos(time.0));
+    let (access, ended) = play(&config, &place, args.trade.journal.as_deref(), run_for, &mut |_, _| None)?;
+    tell(args, &config, &access, ended)
 }
 
 /// Depth of the deepest book in the capture.
@@ -114,6 +80,7 @@ fn captured_depth(config: &Config, args: &RunArgs) -> Result<u16, Failure> {
     }
     depth.ok_or_else(|| Failure::usage(format!("{}: holds no order book", file.display())))
 }
+
 /// Reports on a session that has ended.
 fn tell(args: &RunArgs, config: &Config, access: &Access, ended: Ended) -> Outcome {
     let Ended { outcome, view, rss, timeline, end, .. } = ended;

@@ -1,7 +1,7 @@
 //! A live session from the opening of the venue to its end: what `run` and `soak` share.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,9 +57,60 @@ pub struct Place<'a> {
     pub accepts_host: bool,
 }
 
+/// Options of the commands that trade.
+#[derive(clap::Args)]
+pub struct TradeArgs {
+    /// Seed of the embedded venue's traders.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Let this script of faults happen on the embedded venue; times count from its start.
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+    /// Write a journal of everything that the engine consumes and wants into this folder, for `replay --journal`,
+    /// `explain` and `latency`.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// Trade on the real venue that the configuration names. Needs a key, too: TERCEL_API_KEY and TERCEL_API_SECRET, or
+    /// the file that venue.secret-file names.
+    #[arg(long)]
+    pub live: bool,
+    /// Trade on a real venue although `tercel doctor` finds something red about this host.
+    #[arg(long, requires = "live")]
+    pub accept_host: bool,
+}
+
+impl TradeArgs {
+    /// Where to trade, by these options.
+    pub fn place(&self) -> Place<'_> {
+        Place { faults: self.faults.as_deref(), is_live: self.live, accepts_host: self.accept_host, ..Place::default() }
+    }
+}
+
+/// Opens the venue and trades on it until it ends; returns the way to the venue as well.
+///
+/// # Errors
+/// As [`trade`].
+pub fn play(
+    config: &Config,
+    place: &Place<'_>,
+    journal: Option<&Path>,
+    run_for: Option<Duration>,
+    look: &mut Look<'_>,
+) -> Result<(Access, Ended), Failure> {
+    let signals = StopSignals::install()?;
+    let (access, embedded) = open_venue(config, place)?;
+    let plan =
+        SessionPlan { config, access: &access, embedded: embedded.as_ref(), signals: &signals, journal, run_for };
+    let ended = trade(&plan, look);
+    if let Some(simex) = embedded {
+        simex.join();
+    }
+    Ok((access, ended?))
+}
+
 /// A session to be traded.
 #[derive(Clone, Copy)]
-pub struct SessionPlan<'a> {
+struct SessionPlan<'a> {
     /// Everything that is configured.
     pub config: &'a Config,
     /// The way to the venue.
@@ -155,7 +206,7 @@ pub struct Ended {
 }
 
 /// Opens the way to the venue; starts the embedded one if that is where to trade.
-pub fn open_venue(config: &Config, place: &Place<'_>) -> Result<(Access, Option<SimexHandle>), Failure> {
+fn open_venue(config: &Config, place: &Place<'_>) -> Result<(Access, Option<SimexHandle>), Failure> {
     if config.venue.environment == Environment::Embedded {
         let mut simex = simex_config(config, place.feed)?;
         simex.faults = venue_faults(place.faults)?;
@@ -188,7 +239,7 @@ pub fn open_venue(config: &Config, place: &Place<'_>) -> Result<(Access, Option<
 ///
 /// # Errors
 /// It could not begin, or a thread panicked.
-pub fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failure> {
+fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failure> {
     let SessionPlan { config, access, embedded, signals, journal, run_for } = *session;
     let mut keeper = StateKeeper::open(config.breakers.state_file.as_deref())?;
     let stop_file = StopFile::watch(config.stop.file.as_deref())?;

@@ -1,6 +1,6 @@
 //! `tercel soak`: the whole system for a while, and a verdict with reasons.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,8 +10,7 @@ use super::guarded::GuardArgs;
 use super::journal::write_json;
 use super::memory::RssBytes;
 use super::run::{first_errors, tell_ran};
-use super::session::{End, Ended, Place, SessionPlan, open_venue, trade};
-use super::signals::StopSignals;
+use super::session::{End, Ended, TradeArgs, play};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment, Ratio, Size, parse_duration};
 use crate::runtime::Live;
@@ -74,21 +73,8 @@ pub struct SoakArgs {
     /// Linear instruments that the embedded venue lists, over what --min-assets asks for.
     #[arg(long, value_name = "N")]
     instruments: Option<usize>,
-    /// Seed of the embedded venue's traders.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Let this script of faults happen on the embedded venue; times count from its start.
-    #[arg(long, value_name = "FILE")]
-    faults: Option<PathBuf>,
-    /// Write a journal into this folder.
-    #[arg(long, value_name = "DIR")]
-    journal: Option<PathBuf>,
-    /// Trade on the real venue that the configuration names, with a key, as `tercel run --live` does.
-    #[arg(long)]
-    live: bool,
-    /// Trade on a real venue although `tercel doctor` finds something red about this host.
-    #[arg(long, requires = "live")]
-    accept_host: bool,
+    #[command(flatten)]
+    trade: TradeArgs,
     #[command(flatten)]
     guard: GuardArgs,
     #[command(flatten)]
@@ -129,15 +115,15 @@ impl SoakArgs {
         let is_embedded = config.venue.environment == Environment::Embedded;
         for (option, is_given) in [
             ("--instruments", self.instruments.is_some()),
-            ("--seed", self.seed.is_some()),
-            ("--faults", self.faults.is_some()),
+            ("--seed", self.trade.seed.is_some()),
+            ("--faults", self.trade.faults.is_some()),
         ] {
             if is_given && !is_embedded {
                 let text = format!("{option} is for the embedded venue; the configuration names another");
                 return Err(Failure::usage(text));
             }
         }
-        config.simex.seed = self.seed.unwrap_or(config.simex.seed);
+        config.simex.seed = self.trade.seed.unwrap_or(config.simex.seed);
         let enough = usize::try_from(self.min_assets.saturating_mul(SPARE_PERCENT) / 100).unwrap_or(usize::MAX);
         config.simex.instruments = self.instruments.unwrap_or(config.simex.instruments.max(enough));
         Ok(config)
@@ -172,28 +158,10 @@ impl SoakArgs {
 pub fn run(args: &SoakArgs) -> Outcome {
     let config = args.config()?;
     let terms = args.terms()?;
-    let signals = StopSignals::install()?;
-    let place = Place {
-        faults: args.faults.as_deref(),
-        is_live: args.live,
-        accepts_host: args.accept_host,
-        ..Place::default()
-    };
-    let (access, embedded) = open_venue(&config, &place)?;
-    let plan = SessionPlan {
-        config: &config,
-        access: &access,
-        embedded: embedded.as_ref(),
-        signals: &signals,
-        journal: args.journal.as_deref(),
-        run_for: Some(terms.duration),
-    };
     let mut sampler = Sampler::new(&terms);
-    let ended = trade(&plan, &mut |live, elapsed| sampler.look(live, elapsed));
-    if let Some(simex) = embedded {
-        simex.join();
-    }
-    let ended = ended?;
+    let journal = args.trade.journal.as_deref();
+    let mut look = |live: &Live, elapsed| sampler.look(live, elapsed);
+    let (access, ended) = play(&config, &args.trade.place(), journal, Some(terms.duration), &mut look)?;
     let json = args.engine.json.as_deref();
     if json.is_none_or(|file| file.as_os_str() != "-") {
         tell_ran(&config, &access, &ended.outcome, &first_errors(&ended.outcome));

@@ -15,7 +15,7 @@ table! {
         position_loss_max: MoneyText,
         /// Sum of the open losses of all positions that is its limit.
         heat_max: MoneyText,
-        /// Refusals, orders in doubt and holds of the last minute that are its limit.
+        /// Rejected orders, orders in doubt and holds of the last minute that are its limit.
         errors_max: u32,
         /// Percent of a limit at which orders become smaller.
         shrink_at_percent: u32,

@@ -406,7 +406,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         };
         self.permit();
         if control == Control::Flatten {
-            self.begin_closing();
+            self.protection.is_closing = true;
         }
         if self.mode != Mode::Trading {
             for instrument in &mut self.instruments {

@@ -1,9 +1,11 @@
 //! Breakers, and closing what must be closed.
 
-use super::{Engine, Mode, Probe};
-use crate::risk::{Breaker, BreakerLevel, ErrorWindow, Layer, RiskState, Spend};
+use super::{Engine, Probe};
+use crate::risk::{Breaker, BreakerLevel, ErrorWindow, RiskState, Spend};
 use crate::strategy::Strategy;
-use crate::types::{Carried, CarriedKey, CommandSink, InstrumentId, Lots, Money, Rate, Side, Ticks, TimeInForce};
+use crate::types::{
+    Carried, CarriedKey, CommandSink, Control, InstrumentId, Lots, Money, Rate, Side, Ticks, TimeInForce,
+};
 
 /// The breakers beyond single instruments, and what they are measured by.
 #[derive(Debug, Default)]
@@ -73,21 +75,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             self.work_quotes(InstrumentId(idx as u16), out);
         }
         if common == BreakerLevel::Halt && !self.protection.is_closing {
-            self.protection.is_closing = true;
-            self.stop(out);
+            self.on_control(Control::Flatten, out);
         }
-    }
-
-    /// Stops trading, unless it was stopped before.
-    fn stop(&mut self, out: &mut impl CommandSink) {
-        if matches!(self.mode, Mode::Watching | Mode::Trading) {
-            self.on_control(crate::types::Control::Stop, out);
-        }
-    }
-
-    /// Closes every position, now and with each timer until there is none.
-    pub(super) fn begin_closing(&mut self) {
-        self.protection.is_closing = true;
     }
 
     /// Whether the instrument's position is to be closed.
@@ -160,13 +149,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
     }
 
-    /// How far the breakers have gone, in the order of [`Layer::ALL`]; of the instruments the worst.
+    /// How far the breakers have gone, in the order of [`Layer`](crate::risk::Layer); of the instruments the worst.
     pub fn breaker_levels(&self) -> [BreakerLevel; 4] {
         let position = self.instruments.iter().map(|i| i.breaker.level()).max().unwrap_or(BreakerLevel::Normal);
         let Protection { heat, day, system, .. } = &self.protection;
-        let levels = [position, heat.level(), day.level(), system.level()];
-        debug_assert_eq!(levels.len(), Layer::ALL.len());
-        levels
+        [position, heat.level(), day.level(), system.level()]
     }
 
     /// What the next run must know.

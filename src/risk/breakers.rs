@@ -10,7 +10,7 @@
 //! | position | loss of one instrument since the start of the run or the day | [`BreakerConfig::position_loss_max`] |
 //! | heat | open losses of all positions that lose, together | [`BreakerConfig::heat_max`] |
 //! | day | loss since the start of the day, or the fall from the peak: whichever is the greater share | [`RiskLimits::day_loss_max`], [`RiskLimits::drawdown_max`] |
-//! | system | refusals that were not expected, orders in doubt, holds: of the last minute | [`BreakerConfig::errors_max`] |
+//! | system | rejected orders, orders in doubt, holds: of the last minute | [`BreakerConfig::errors_max`] |
 //!
 //! [`RiskLimits::day_loss_max`]: super::RiskLimits::day_loss_max
 //! [`RiskLimits::drawdown_max`]: super::RiskLimits::drawdown_max

@@ -98,9 +98,8 @@ impl Risk {
         add(Refusal::DayLoss, Some(loss < most), !shrinks, money(loss), Bound::Below(Measure::Money(most)));
         let (fall, most) = (self.equity_peak.saturating_sub(self.equity), limits.drawdown_max);
         add(Refusal::Drawdown, Some(fall < most), !shrinks, money(fall), Bound::Below(Measure::Money(most)));
-        let level = Some(Measure::Count(r.level as u64));
-        let bound = Bound::Below(Measure::Count(BreakerLevel::ReduceOnly as u64));
-        add(Refusal::Breaker, Some(r.level < BreakerLevel::ReduceOnly), !shrinks, level, bound);
+        let may_grow = r.level < BreakerLevel::ReduceOnly;
+        add(Refusal::Breaker, Some(may_grow), !shrinks, Some(Measure::Is(may_grow)), Bound::Is(true));
 
         let both = r.touch.bid.zip(r.touch.ask);
         let is_live = r.is_book_live && both.is_some();
