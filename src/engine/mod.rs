@@ -181,8 +181,6 @@ pub struct Engine<S, P = NoProbe> {
     cause: Cause,
     wallet_start: Option<Money>,
     wallet_venue: Option<Money>,
-    /// The cancellation that waited last for the rate budget: counted once, however often it is tried.
-    held_cancel: Option<ClientOrderId>,
     counts: EngineCounts,
 }
 
@@ -223,7 +221,6 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             cause: Cause::default(),
             wallet_start: None,
             wallet_venue: None,
-            held_cancel: None,
             counts: EngineCounts::default(),
         }
     }

@@ -242,7 +242,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return false;
         }
         if !self.budget.try_take(spend, self.now) {
-            if self.held_cancel.replace(client_id) != Some(client_id) {
+            if self.orders.note_held_cancel(client_id) {
                 self.risk.refuse(Refusal::CancelRate);
             }
             return false;

@@ -78,6 +78,8 @@ pub struct Order {
     pub is_confirmed: bool,
     /// The order stream has spoken of it.
     pub is_heard: bool,
+    /// Whether the rate budget has held its cancellation back: counted once, however often it is tried.
+    pub is_cancel_held: bool,
     /// Was on the venue when the engine came, and is kept by configuration.
     pub is_adopted: bool,
     /// The least price at which capital counts it: a sale that takes may fill above its limit.
@@ -160,6 +162,7 @@ impl Order {
             told_ts: Nanos::ZERO,
             is_confirmed: false,
             is_heard: false,
+            is_cancel_held: false,
             is_adopted: false,
             px_floor: Ticks::ZERO,
             query_due: Nanos::MAX,

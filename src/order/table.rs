@@ -152,6 +152,11 @@ impl OrderTable {
         }
     }
 
+    /// Notes that the rate budget holds the cancellation of an order back; returns whether that is new.
+    pub fn note_held_cancel(&mut self, id: ClientOrderId) -> bool {
+        self.get_mut(id).is_some_and(|order| !std::mem::replace(&mut order.is_cancel_held, true))
+    }
+
     /// The order in a slot, of [`Self::capacity`].
     #[inline]
     pub fn at_slot(&self, slot: usize) -> Option<&Order> {

@@ -130,7 +130,9 @@ fn message_errors(outcome: &LiveOutcome) -> Errors {
 
 fn order_errors(engine: &EngineReport) -> Errors {
     let orders = &engine.orders;
-    let by_risk: u64 = engine.refused.iter().map(|&(_, count)| count).sum();
+    // A cancellation that the rate holds back is not refused: it waits.
+    let refused = engine.refused.iter().filter(|(refusal, _)| *refusal != Refusal::CancelRate);
+    let by_risk: u64 = refused.map(|&(_, count)| count).sum();
     Errors {
         refused: by_risk + orders.rejected,
         unknown: orders.unknown + orders.adopted + engine.account.foreign_cancels,
@@ -255,7 +257,7 @@ mod tests {
         let certificate = &mut bad.core.engine.books[1].certificate;
         (certificate.checked, certificate.equal) = (500, 400);
         let engine = &mut bad.core.engine;
-        engine.refused = vec![(Refusal::StaleBook, 1), (Refusal::Gateway, 10)];
+        engine.refused = vec![(Refusal::StaleBook, 1), (Refusal::Gateway, 10), (Refusal::CancelRate, 100)];
         engine.orders.rejected = 100;
         engine.orders.unknown = 1;
         engine.orders.adopted = 10;
