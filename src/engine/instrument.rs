@@ -40,6 +40,8 @@ pub(super) struct Instrument {
     pub venue_answer: Option<(Lots, Nanos)>,
     /// When the last execution was booked.
     pub filled_at: Nanos,
+    /// Open orders that take: they are no orders to be met.
+    pub open_takes: u32,
     /// Our own requests and fills.
     pub flow: Flow,
     /// Its own breaker, and the furthest of all that concern it.
@@ -70,6 +72,7 @@ impl Instrument {
             venue_position: None,
             venue_answer: None,
             filled_at: Nanos::ZERO,
+            open_takes: 0,
             flow: Flow::default(),
             breaker: Breaker::default(),
             level: BreakerLevel::Normal,

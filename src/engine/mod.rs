@@ -479,6 +479,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         instrument.exposure.open[after.side as usize].replace(old, new, after.px_max());
         if after.state.is_final() && !before.state.is_final() {
             instrument.exposure.open_orders = instrument.exposure.open_orders.saturating_sub(1);
+            let takes = u32::from(after.tif == TimeInForce::ImmediateOrCancel);
+            instrument.open_takes = instrument.open_takes.saturating_sub(takes);
             Risk::note_ended(&mut instrument.exposure);
             instrument.forget_quote(after.id);
         }
@@ -574,8 +576,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             if side == Side::Bid { order.px.max(asked) } else { order.px.min(asked) }
         };
         let quotes = instrument.quotes.iter().filter(|quote| quote.order.is_some()).count();
-        if instrument.exposure.open_orders as usize <= quotes {
-            // The usual case: nothing is open but the two quotes.
+        if instrument.exposure.open_orders.saturating_sub(instrument.open_takes) as usize <= quotes {
+            // The usual case: nothing rests but the two quotes.
             return instrument.quotes[side as usize].order.and_then(|order| self.orders.get(order)).map(best);
         }
         // What takes is filled or gone before anything that is sent after it arrives: nobody meets it.

@@ -179,6 +179,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             exposure.open[side as usize] = exposure.open[side as usize].with(qty, value, order.px_max());
             exposure.open_orders += 1;
             Risk::note_sent(exposure, side, px, qty, self.now);
+            instrument.open_takes += u32::from(tif == TimeInForce::ImmediateOrCancel);
             if takes {
                 instrument.flow.on_take(side, px, self.now);
             }
