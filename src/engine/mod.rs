@@ -489,9 +489,17 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     fn recount(&mut self, id: InstrumentId) {
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        instrument.flow.pass(self.now);
         if let Some(px) = instrument.mark_px() {
             self.risk.recount(&mut instrument.exposure, &instrument.spec, px);
+        }
+    }
+
+    /// Brings to the newest price and time what an order is checked against.
+    fn refresh(&mut self, id: InstrumentId) {
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.flow.pass(self.now);
+        if let Some(px) = instrument.mark_px() {
+            self.risk.recount_at(&mut instrument.exposure, &instrument.spec, px);
         }
     }
 

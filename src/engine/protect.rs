@@ -3,9 +3,7 @@
 use super::{Engine, Probe};
 use crate::risk::{Breaker, BreakerLevel, ErrorWindow, RiskState, Spend};
 use crate::strategy::Strategy;
-use crate::types::{
-    Carried, CarriedKey, CommandSink, Control, InstrumentId, Lots, Money, Rate, Side, Ticks, TimeInForce,
-};
+use crate::types::{Carried, CarriedKey, CommandSink, Control, InstrumentId, Lots, Money, Side, TimeInForce};
 
 /// The breakers beyond single instruments, and what they are measured by.
 #[derive(Debug, Default)]
@@ -110,14 +108,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if held.is_zero() || instrument.exposure.open_orders > 0 {
             return;
         }
-        let share = |px: Ticks| {
-            let slippage = i128::from(self.config.breakers.slippage.get().min(self.risk.limits().collar.get()));
-            i64::try_from(i128::from(px.get()) * slippage / i128::from(Rate::ONE.get())).unwrap_or(i64::MAX)
-        };
+        let slippage = self.config.breakers.slippage.min(self.risk.limits().collar);
         let (side, px) = if held > Lots::ZERO {
-            (Side::Ask, bid.px.saturating_add(-share(bid.px)))
+            (Side::Ask, bid.px.saturating_add(-bid.px.share(slippage)))
         } else {
-            (Side::Bid, ask.px.saturating_add(share(ask.px)))
+            (Side::Bid, ask.px.saturating_add(ask.px.share(slippage)))
         };
         // No more at a time than an order may have.
         let lot = instrument.spec.notional(px, Lots::new(1)).get().max(1);

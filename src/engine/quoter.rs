@@ -151,7 +151,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         reduce_only: bool,
         out: &mut impl CommandSink,
     ) -> Result<ClientOrderId, Refusal> {
-        self.recount(id);
+        self.refresh(id);
         let none = (Lots::ZERO, Money::ZERO);
         let Some(request) = self.request(id, side, px, qty, none) else { return Err(Refusal::BookNotLive) };
         // A sale that takes is filled at the bid, which may have risen by then.
@@ -204,7 +204,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.budget.try_take(Spend::Amend, self.now) {
             return false;
         }
-        self.recount(id);
+        self.refresh(id);
         let leaves = qty.saturating_sub(order.filled);
         let Some(instrument) = self.instruments.get(id.idx()) else { return true };
         let replaces = (order.leaves_max(), order.value_max(&instrument.spec));

@@ -129,22 +129,18 @@ impl Risk {
         add(Refusal::Notional, Some(is_good), true, money(value), bound);
 
         // The farthest distance is the last whole tick within the share.
-        let within = |px: Ticks, rate: Rate| {
-            let share = i128::from(px.get()) * i128::from(rate.get());
-            i64::try_from(share.div_euclid(i128::from(Rate::ONE.get()))).unwrap_or(i64::MAX)
-        };
         let measure = |distance: i64| Measure::Px(Ticks::new(distance.saturating_abs()));
-        let most = both.map_or(0, |(bid, _)| within(bid.px, limits.spread_max));
+        let most = both.map_or(0, |(bid, _)| bid.px.share(limits.spread_max));
         let is_good = spread.map(|spread| spread <= most);
         add(Refusal::Spread, is_good, !shrinks, spread.map(measure), Bound::AtMost(Measure::Px(Ticks::new(most))));
         let reference = both.map(|(bid, ask)| if r.side == Side::Bid { ask.px } else { bid.px });
         let distance = reference.map(|reference| r.px.saturating_diff(reference).saturating_abs());
-        let farthest = reference.map_or(0, |px| within(px, limits.collar));
+        let farthest = reference.map_or(0, |px| px.share(limits.collar));
         let is_good = distance.map(|distance| r.px.get() > 0 && distance <= farthest);
         let bound = Bound::AtMost(Measure::Px(Ticks::new(farthest)));
         add(Refusal::Collar, is_good, true, distance.map(measure), bound);
         let distance = r.last_px.map(|last| r.px.saturating_diff(last).saturating_abs());
-        let farthest = r.last_px.map_or(0, |px| within(px, limits.trade_collar));
+        let farthest = r.last_px.map_or(0, |px| px.share(limits.trade_collar));
         let bound = Bound::AtMost(Measure::Px(Ticks::new(farthest)));
         // Unknown refuses, unless the order only shrinks a position.
         let is_on = limits.trade_collar < Rate::ONE;

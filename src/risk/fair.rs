@@ -45,62 +45,45 @@ impl Default for FairLimits {
     }
 }
 
-/// Counts by second of the last `N` seconds.
+/// Counts by second of the last `N` seconds. Whoever owns it lets the time pass before it counts.
 #[derive(Clone, Copy, Debug)]
 struct Seconds<const N: usize> {
     counts: [u32; N],
-    second: u64,
     total: u32,
 }
 
 impl<const N: usize> Seconds<N> {
     const fn new() -> Self {
-        Self { counts: [0; N], second: 0, total: 0 }
+        Self { counts: [0; N], total: 0 }
     }
 
-    #[inline]
-    fn pass(&mut self, second: u64) {
-        if second <= self.second {
-            return;
-        }
-        for back in 0..(second - self.second).min(N as u64) {
-            let slot = &mut self.counts[((second - back) % N as u64) as usize];
+    /// The second `now` begins, `passed` after the one before.
+    fn pass(&mut self, now: u64, passed: u64) {
+        for back in 0..passed.min(N as u64) {
+            let slot = &mut self.counts[((now - back) % N as u64) as usize];
             self.total -= std::mem::take(slot);
         }
-        self.second = second;
     }
 
     #[inline]
     fn add(&mut self, second: u64) {
-        self.pass(second);
-        let slot = &mut self.counts[(self.second % N as u64) as usize];
         if self.total < u32::MAX {
-            *slot += 1;
+            self.counts[(second % N as u64) as usize] += 1;
             self.total += 1;
         }
     }
 
-    /// What was counted, as of the newest second that was told.
     #[inline]
-    const fn total(&self) -> u32 {
-        self.total
+    const fn of(&self, second: u64) -> u32 {
+        self.counts[(second % N as u64) as usize]
     }
-
-    /// What was counted in the running second.
-    #[inline]
-    const fn newest(&self) -> u32 {
-        self.counts[(self.second % N as u64) as usize]
-    }
-}
-
-#[inline]
-fn second_of(now: Nanos) -> u64 {
-    now.get() / 1_000_000_000
 }
 
 /// The flow of our own requests in one instrument.
 #[derive(Clone, Debug)]
 pub struct Flow {
+    /// The newest second that was told.
+    second: u64,
     requests: Seconds<60>,
     fills: Seconds<60>,
     /// Layers by side, and the last fill of each side with its quantity.
@@ -114,6 +97,7 @@ pub struct Flow {
 impl Default for Flow {
     fn default() -> Self {
         Self {
+            second: 0,
             requests: Seconds::new(),
             fills: Seconds::new(),
             layers: [Seconds::new(); 2],
@@ -128,13 +112,22 @@ impl Flow {
     /// Time has come to `now`: what is older than its window is forgotten.
     #[inline]
     pub fn pass(&mut self, now: Nanos) {
-        let second = second_of(now);
-        self.requests.pass(second);
-        self.fills.pass(second);
+        let second = now.get() / 1_000_000_000;
+        if second > self.second {
+            self.begin(second);
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, second: u64) {
+        let passed = second - self.second;
+        self.second = second;
+        self.requests.pass(second, passed);
+        self.fills.pass(second, passed);
         for side in 0..2 {
-            self.layers[side].pass(second);
-            self.takes[side].pass(second);
-            if self.takes[side].total() == 0 {
+            self.layers[side].pass(second, passed);
+            self.takes[side].pass(second, passed);
+            if self.takes[side].total == 0 {
                 self.first_px[side] = None;
             }
         }
@@ -143,20 +136,23 @@ impl Flow {
     /// A request has left.
     #[inline]
     pub fn on_request(&mut self, now: Nanos) {
-        self.requests.add(second_of(now));
+        self.pass(now);
+        self.requests.add(self.second);
     }
 
     /// An order that takes has left, with the market's price at that moment.
     #[inline]
     pub fn on_take(&mut self, side: Side, px: Ticks, now: Nanos) {
-        self.takes[side as usize].add(second_of(now));
+        self.pass(now);
+        self.takes[side as usize].add(self.second);
         self.first_px[side as usize].get_or_insert(px);
     }
 
     /// An order of ours was filled.
     #[inline]
     pub fn on_fill(&mut self, side: Side, qty: Lots, now: Nanos) {
-        self.fills.add(second_of(now));
+        self.pass(now);
+        self.fills.add(self.second);
         self.filled[side as usize] = Some((now, qty));
     }
 
@@ -165,25 +161,26 @@ impl Flow {
     pub fn on_withdrawal(&mut self, side: Side, open: Lots, now: Nanos, limits: &FairLimits) {
         let Some((at, qty)) = self.filled[side.opposite() as usize] else { return };
         if open > qty && now.saturating_since(at) <= limits.layer_within_ns {
-            self.layers[side as usize].add(second_of(now));
+            self.pass(now);
+            self.layers[side as usize].add(self.second);
         }
     }
 
     /// The rule that a new order would break, as of the moment that [`Self::pass`] was told; `px` is the market's price.
     #[inline]
     pub fn verdict(&self, side: Side, takes: bool, px: Ticks, limits: &FairLimits) -> Option<Refusal> {
-        let requests = self.requests.total();
-        let allowed = u64::from(limits.requests_per_fill) * u64::from(self.fills.total().max(1));
+        let requests = self.requests.total;
+        let allowed = u64::from(limits.requests_per_fill) * u64::from(self.fills.total.max(1));
         if requests >= limits.requests_from && u64::from(requests) > allowed {
             return Some(Refusal::OrderToTrade);
         }
-        if self.requests.newest() >= limits.requests_per_s {
+        if self.requests.of(self.second) >= limits.requests_per_s {
             return Some(Refusal::QuoteStuffing);
         }
-        if self.layers[side as usize].total() >= limits.layers_max {
+        if self.layers[side as usize].total >= limits.layers_max {
             return Some(Refusal::Layering);
         }
-        if takes && self.takes[side as usize].total() >= limits.takes_max {
+        if takes && self.takes[side as usize].total >= limits.takes_max {
             let moved = self.first_px[side as usize].map_or(0, |first| px.saturating_diff(first) * side.sign());
             if moved > 0 && !super::is_within(moved, px, limits.ignition_move) {
                 return Some(Refusal::MomentumIgnition);

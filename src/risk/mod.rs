@@ -431,29 +431,32 @@ impl Risk {
     /// Recounts an instrument into the sums after its position, open orders or price changed.
     #[inline]
     pub fn recount(&mut self, exposure: &mut Exposure, spec: &InstrumentSpec, px: Ticks) {
+        self.recount_at(exposure, spec, px);
+        let reserve = Reserve::of(&self.reserves, &self.limits, spec);
+        let new = exposure.committed_e8(spec, &exposure.open[0], &exposure.open[1], &reserve);
+        let old = std::mem::replace(&mut exposure.counted.committed_e8, new);
+        self.sums.committed_e8 = self.sums.committed_e8.saturating_sub(old).saturating_add(new);
+    }
+
+    /// The same when nothing but the price may have changed, by which nothing is committed.
+    #[inline]
+    pub fn recount_at(&mut self, exposure: &mut Exposure, spec: &InstrumentSpec, px: Ticks) {
         let [long, short] = [Side::Bid, Side::Ask].map(|side| exposure.reached(side, exposure.open[side as usize].qty));
         let net = [long, short].map(|qty| spec.notional(px, qty));
-        let reserve = Reserve::of(&self.reserves, &self.limits, spec);
-        let new = Counted {
-            gross: abs(net[0]).max(abs(net[1])),
-            net,
-            committed_e8: exposure.committed_e8(spec, &exposure.open[0], &exposure.open[1], &reserve),
-        };
-        let old = std::mem::replace(&mut exposure.counted, new);
-        self.sums.gross = self.sums.gross.saturating_sub(old.gross).saturating_add(new.gross);
-        for (sum, (old, new)) in self.sums.net.iter_mut().zip(old.net.into_iter().zip(new.net)) {
-            *sum = sum.saturating_sub(old).saturating_add(new);
+        let counted = &mut exposure.counted;
+        let gross = abs(net[0]).max(abs(net[1]));
+        let old = std::mem::replace(&mut counted.gross, gross);
+        self.sums.gross = self.sums.gross.saturating_sub(old).saturating_add(gross);
+        for ((sum, old), new) in self.sums.net.iter_mut().zip(&mut counted.net).zip(net) {
+            *sum = sum.saturating_sub(*old).saturating_add(new);
+            *old = new;
         }
-        self.sums.committed_e8 =
-            self.sums.committed_e8.saturating_sub(old.committed_e8).saturating_add(new.committed_e8);
     }
 
     /// The highest bid that a sale may meet that is decided at this touch: the collar bounds how far the market may move until
     /// then.
     pub fn highest_bid(&self, touch: &Touch) -> Ticks {
-        let bid = touch.bid.map_or(0, |level| level.px.get());
-        let share = i128::from(bid) * i128::from(self.limits.collar.get()) / i128::from(Rate::ONE.get());
-        Ticks::new(bid.saturating_add(i64::try_from(share).unwrap_or(i64::MAX)))
+        touch.bid.map_or(Ticks::ZERO, |level| level.px.saturating_add(level.px.share(self.limits.collar)))
     }
 
     /// Counts a refusal and returns it.

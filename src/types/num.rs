@@ -68,6 +68,25 @@ integer_newtype! {
 }
 
 impl Ticks {
+    /// The share `rate` of a price in whole ticks, rounded down, clamped to the range of `i64`.
+    #[inline]
+    pub const fn share(self, rate: Rate) -> i64 {
+        match self.0.checked_mul(rate.0) {
+            // The usual case: no division of two words.
+            Some(product) => product.div_euclid(Rate::ONE.0),
+            None => {
+                let share = (self.0 as i128 * rate.0 as i128).div_euclid(Rate::ONE.0 as i128);
+                if share > i64::MAX as i128 {
+                    i64::MAX
+                } else if share < i64::MIN as i128 {
+                    i64::MIN
+                } else {
+                    share as i64
+                }
+            }
+        }
+    }
+
     /// Returns the price `by` ticks above (below if negative), clamped to the range of `i64`.
     #[inline]
     pub const fn saturating_add(self, by: i64) -> Self {
@@ -278,6 +297,31 @@ mod tests {
         assert_eq!(Money::new(100_000_000).share_rounded_up(Rate::new(1)), Money::new(1));
         assert_eq!(Money::new(1).share_rounded_up(Rate::new(1)), Money::new(1));
         assert_eq!(Money::new(1).share_rounded_up(Rate::new(-1)), Money::new(0));
+    }
+
+    #[test]
+    fn a_share_of_a_price_is_whole_ticks_whatever_its_size() {
+        let percent = Rate::new(1_000_000);
+        assert_eq!([199, 200, -1, 0].map(|px| Ticks::new(px).share(percent)), [1, 2, -1, 0]);
+        assert_eq!(Ticks::new(i64::MAX).share(percent), i64::MAX / 100);
+        assert_eq!(Ticks::new(i64::MAX).share(Rate::new(2 * Rate::ONE.get())), i64::MAX);
+        assert_eq!(Ticks::new(i64::MIN).share(Rate::new(2 * Rate::ONE.get())), i64::MIN);
+    }
+
+    #[test]
+    fn a_product_is_clamped_and_a_short_one_exact() {
+        let long = i128::from(i64::MAX) + 1;
+        for (a, b) in [
+            (0, 5),
+            (-7, 3),
+            (i64::MAX.into(), i64::MIN.into()),
+            (long, -2),
+            (long, long),
+            (i128::MAX, 2),
+            (i128::MIN, 2),
+        ] {
+            assert_eq!(clamped_product(a, b), a.saturating_mul(b), "{a} {b}");
+        }
     }
 
     #[test]
