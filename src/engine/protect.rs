@@ -24,7 +24,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     pub(super) fn work_breakers(&mut self, out: &mut impl CommandSink) {
         let (now, config) = (self.now, self.config.breakers);
         let errors = self.orders.counts().rejected + self.orders.counts().unknown + self.account.counts.holds;
-        let new_errors = errors - std::mem::replace(&mut self.protection.errors_seen, errors);
+        // Fewer than before: an order that counted as rejected was filled after all.
+        let new_errors = errors.saturating_sub(std::mem::replace(&mut self.protection.errors_seen, errors));
         let errors = self.protection.errors.note(new_errors, now);
         let is_new_day = std::mem::replace(&mut self.protection.day_number, self.risk.day()) != self.risk.day();
         let mut open_loss = Money::ZERO;

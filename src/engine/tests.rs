@@ -651,3 +651,19 @@ fn an_order_that_takes_is_no_order_to_be_met() {
     rig.book(599_999, 600_000);
     assert!(rig.engine.report().refused.contains(&(Refusal::SelfTrade, 1)), "{:?}", rig.engine.report().refused);
 }
+
+#[test]
+fn a_rejected_order_that_was_filled_after_all_is_no_error_any_more() {
+    let mut rig = Rig::new(quoting());
+    rig.go_live();
+    let order = rig.taken()[0];
+    // With executions that have not arrived: the table keeps it.
+    rig.told(&order, OrderStatus::Rejected, 5);
+    rig.timer(50_000_000);
+    assert_eq!(rig.engine.report().orders.rejected, 1);
+    rig.told(&order, OrderStatus::Filled, 10);
+    rig.fill(&order, 1, 10);
+    rig.timer(50_000_000);
+    assert_eq!(rig.engine.report().orders.rejected, 0, "it should have counted, and count no more");
+    assert_eq!(rig.engine.breaker_levels()[3], BreakerLevel::Normal);
+}
