@@ -28,6 +28,8 @@ pub mod signal;
 
 pub mod strategy;
 
+pub mod entry;
+
 pub mod risk;
 
 pub mod order;

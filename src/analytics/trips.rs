@@ -1,9 +1,7 @@
-//! Turns fills into round trips: from flat to flat.
-//!
-//! A trip begins with the fill that opens a position and ends with the one that brings it back to nothing. A fill that turns the
-//! position over ends one trip and begins the next; its fee is divided between them by quantity. The result of a trip is what
-//! it did to the wallet, fees and funding included, so that all trips and the one under way add up to the change of the wallet.
+//! Counts round trips as [`Trip`] tells them: from flat to flat.
 
+pub use crate::entry::After;
+use crate::entry::Trip;
 use crate::types::{Lots, Money, Nanos};
 
 /// Trips of one instrument or of all, added up.
@@ -67,44 +65,23 @@ impl TripCounts {
     }
 }
 
-/// The wallet and the position after an execution.
-#[derive(Clone, Copy, Debug)]
-pub struct After {
-    /// Position.
-    pub position: Lots,
-    /// Realised profit less fees and funding since the session began.
-    pub wallet: Money,
-}
-
 /// Follows one instrument.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trips {
-    position: Lots,
-    opened_at: Nanos,
-    /// The wallet's change when the last trip ended: corrections that come while flat count for the next.
-    wallet: Money,
+    trip: Trip,
     counts: TripCounts,
 }
 
 impl Trips {
     /// Begins with a position that was there before: its trip began now.
     pub fn begin(&mut self, position: Lots, at: Nanos) {
-        (self.position, self.opened_at) = (position, at);
+        self.trip.begin(position, at);
     }
 
     /// An execution of `qty` for `fee` led to `after`.
     pub fn on_fill(&mut self, qty: Lots, fee: Money, after: After, at: Nanos) {
-        let before = std::mem::replace(&mut self.position, after.position);
-        let (was, is) = (before.get().signum(), after.position.get().signum());
-        if was == 0 {
-            self.opened_at = at;
-        } else if was != is {
-            // What was opened beyond the turn pays its part of the fee in the trip that it opens.
-            let opened = after.position.saturating_abs();
-            let result = after.wallet.saturating_add(fee.pro_rata(opened, qty)).saturating_sub(self.wallet);
-            self.counts.note(result, at.saturating_since(self.opened_at));
-            self.wallet = self.wallet.saturating_add(result);
-            self.opened_at = at;
+        if let Some(ended) = self.trip.on_fill(qty, fee, after, at) {
+            self.counts.note(ended.result, at.saturating_since(ended.opened_at));
         }
     }
 
@@ -115,7 +92,7 @@ impl Trips {
 
     /// Whether a trip is under way.
     pub fn is_open(&self) -> bool {
-        !self.position.is_zero()
+        self.trip.is_open()
     }
 }
 

@@ -103,6 +103,7 @@ fn text_of(state: &RiskState) -> String {
             "day_equity": state.day_equity.to_string(),
             "peak_equity": state.peak_equity.to_string(),
             "net": state.net.to_string(),
+            "trades": state.trades,
             "breakers": breakers,
         })
     );
@@ -128,6 +129,8 @@ fn read_state(file: &Path) -> Result<Option<RiskState>, Failure> {
         day_equity: money("day_equity")?,
         peak_equity: money("peak_equity")?,
         net: money("net")?,
+        // Files of earlier versions have none.
+        trades: value["trades"].as_u64().map_or(0, |trades| u32::try_from(trades).unwrap_or(u32::MAX)),
         levels: [BreakerLevel::Normal; 4],
     };
     for (layer, level) in Layer::ALL.iter().zip(&mut state.levels) {
@@ -281,6 +284,7 @@ mod tests {
             day_equity: Money::new(10_000_000_000_000_001),
             peak_equity: Money::new(7),
             net: Money::new(-5),
+            trades: 3,
             levels: [BreakerLevel::Normal, BreakerLevel::Shrink, BreakerLevel::Halt, BreakerLevel::Flatten],
         }
     }

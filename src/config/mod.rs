@@ -6,6 +6,7 @@
 mod value;
 #[macro_use]
 mod table;
+mod entry;
 mod protect;
 mod scan;
 mod validate;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use entry::{EdgeTable, KellyTable, LeverageTable, PaceTable};
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use validate::ValidateTable;
@@ -69,6 +71,14 @@ pub struct Config {
     pub imbalance_taker: ImbalanceTakerTable,
     /// Risk limits.
     pub risk: RiskTable,
+    /// What a trade must be expected to earn, and when it is left.
+    pub edge: EdgeTable,
+    /// Size from win rate and payoff.
+    pub kelly: KellyTable,
+    /// Size from the least profit.
+    pub leverage: LeverageTable,
+    /// Trades of a day.
+    pub pace: PaceTable,
     /// Breakers.
     pub breakers: BreakersTable,
     /// Fair trading.
@@ -748,6 +758,8 @@ impl Config {
         at_least_one("address-per-s", u64::from(self.rates.address_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
         self.breakers.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        entry::check(&self.edge, &self.kelly, &self.leverage, &self.pace)
+            .map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         let whole = Rate::ONE;
         for (key, rate) in [
             ("reinvest-bps", self.risk.reinvest_bps.0),
@@ -883,6 +895,7 @@ impl Config {
                 fair: self.fair.limits(),
             },
             breakers: self.breakers.breakers(&self.stop),
+            entry: entry::entry(&self.edge, &self.kelly, &self.leverage, &self.pace, risk.funding_cap_bps.0),
             reconcile: ReconcileConfig::default(),
             rates: RateLimits {
                 create_per_s: self.rates.create_per_s,
@@ -995,6 +1008,11 @@ mod tests {
             ("[venue]\norder-entry = \"pigeon\"\n", vec!["line 2", "pigeon", "websocket"]),
             ("[venue]\nws-public = \"wss://x\"\n", vec!["line 2", "ws-public", "embedded"]),
             ("[venue]\nenvironment = \"demo\"\nws = \"wss://x\"\n", vec!["ws-public"]),
+            ("[edge]\nbar = 2.5\n", vec!["line 2", "bar", "string"]),
+            ("[edge]\nloss-max = \"0\"\n", vec!["line 2", "loss-max", "found 0", "more than 0"]),
+            ("[edge]\ntighten-from = 1\n", vec!["line 2", "tighten-from", "found 1", "2 and more"]),
+            ("[kelly]\nfraction-percent = 101\n", vec!["line 2", "fraction-percent", "101", "0 to 100"]),
+            ("[pace]\ncatch-up-percent = 50\n", vec!["line 2", "catch-up-percent", "50", "100 and more"]),
             ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),

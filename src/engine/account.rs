@@ -9,6 +9,7 @@
 //! acknowledged must be spoken of. Whichever fails, the stream counts as silent, and its connection is replaced.
 
 use super::{Engine, Mode, Probe};
+use crate::entry::After;
 use crate::order::{Estimate, LifeRules, News, Order, OrderState, Told};
 use crate::risk::Spend;
 use crate::strategy::Strategy;
@@ -414,6 +415,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             instrument.holding.adopt(&instrument.spec, position.qty, position.entry_px);
             instrument.ledger.begin(&instrument.holding);
             instrument.note_holding();
+            self.entry.begin(position.meta.instrument, position.qty, instrument.holding.cost, self.now);
             self.recount(position.meta.instrument);
         }
     }
@@ -441,8 +443,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(instrument) = self.instruments.get_mut(instrument_id.idx()) else { return false };
         self.counts.fills += 1;
         let touch = instrument.fused.touch();
+        let before = instrument.holding.position;
         instrument.ledger.book(&mut instrument.holding, &instrument.spec, fill, touch);
         instrument.note_holding();
+        if self.entry.is_on() {
+            let after = After { position: instrument.holding.position, wallet: instrument.holding.wallet_change() };
+            self.entry.on_fill(&instrument.spec, fill, before, after, self.now);
+            instrument.is_leaving = self.entry.is_leaving(instrument_id);
+        }
         instrument.filled_at = self.now;
         instrument.flow.on_fill(fill.side, fill.qty, self.now);
         let order = self.order_of(fill);

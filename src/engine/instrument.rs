@@ -49,6 +49,8 @@ pub(super) struct Instrument {
     pub level: BreakerLevel,
     /// Profit at the start of the day, or of the run.
     pub profit_day_start: Money,
+    /// Its trade is being left ([`crate::entry`]): closed as by a breaker, until it is flat.
+    pub is_leaving: bool,
     /// Nothing is placed here: it was told so.
     pub is_withdrawn: bool,
 }
@@ -77,6 +79,7 @@ impl Instrument {
             breaker: Breaker::default(),
             level: BreakerLevel::Normal,
             profit_day_start: Money::ZERO,
+            is_leaving: false,
             is_withdrawn: false,
         }
     }
@@ -109,10 +112,16 @@ impl Instrument {
         let touch = self.fused.touch();
         self.state == BookState::Live
             && !self.is_withdrawn
-            && self.level < BreakerLevel::Flatten
+            && !self.must_close()
             && touch.bid.is_some()
             && touch.ask.is_some()
             && !touch.is_crossed()
+    }
+
+    /// Whether its position is to be closed, whatever a strategy wants.
+    #[inline]
+    pub fn must_close(&self) -> bool {
+        self.is_leaving || self.level >= BreakerLevel::Flatten
     }
 
     /// Price at which exposure is counted: the ask, which is the greater one.

@@ -12,6 +12,8 @@
 mod account;
 #[cfg(test)]
 mod account_tests;
+#[cfg(test)]
+mod entry_tests;
 mod instrument;
 mod ledger;
 mod portfolio;
@@ -31,6 +33,7 @@ use instrument::Instrument;
 use protect::Protection;
 
 use crate::book::Touch;
+use crate::entry::{Entry, EntryConfig, Means};
 use crate::order::{Estimates, ExecIds, News, Order, OrderState, OrderTable};
 use crate::risk::{BreakerConfig, BreakerLevel, RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend};
 use crate::signal::SignalConfig;
@@ -70,6 +73,8 @@ pub struct EngineConfig {
     pub risk: RiskLimits,
     /// Breakers.
     pub breakers: BreakerConfig,
+    /// What is asked of entries.
+    pub entry: EntryConfig,
     /// The venue's rate limits.
     pub rates: RateLimits,
     /// Time constants of the signals.
@@ -86,6 +91,7 @@ impl Default for EngineConfig {
             limits: Limits::default(),
             risk: RiskLimits::default(),
             breakers: BreakerConfig::default(),
+            entry: EntryConfig::default(),
             rates: RateLimits::default(),
             signals: SignalConfig::default(),
             reconcile: ReconcileConfig::default(),
@@ -172,6 +178,7 @@ pub struct Engine<S, P = NoProbe> {
     estimates: Estimates,
     account: Account,
     risk: Risk,
+    entry: Entry,
     protection: Protection,
     budget: RateBudget,
     strategy: S,
@@ -211,6 +218,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             estimates: Estimates::new(ESTIMATES_MAX),
             account: Account::new(&config.reconcile),
             risk: Risk::new(config.risk),
+            entry: Entry::new(config.entry, table.len()),
             protection: Protection::default(),
             budget: RateBudget::new(&config.rates),
             config,
@@ -433,17 +441,30 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         out: &mut impl CommandSink,
         ask: impl FnOnce(&mut S, &View<'_>, &mut Wishes),
     ) {
-        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        let Some(instrument) = self.instruments.get(id.idx()) else { return };
         if self.mode != Mode::Trading || !self.account.is_synced || !instrument.is_quotable() {
             return;
         }
         let view = instrument.view(id, self.now);
+        if self.entry.is_on() && !view.position.is_zero() {
+            let holding = &instrument.holding;
+            if self.entry.watch(&view, holding.cost, holding.wallet_change()) {
+                return self.leave(id, out);
+            }
+        }
         let mut wishes = Wishes::default();
         ask(&mut self.strategy, &view, &mut wishes);
+        if self.entry.is_on() {
+            let opening = if self.entry.counts_openings() { openings(&self.instruments, id) } else { 0 };
+            let leverage_e2 = self.risk.limits().leverage_e2;
+            let means = Means { capital: self.risk.capital(), leverage_e2, opening };
+            self.entry.shape(&view, &means, &mut wishes);
+        }
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
         if instrument.level == BreakerLevel::Shrink {
             wishes.shrink(|qty| self.config.breakers.shrunk(BreakerLevel::Shrink, qty));
         }
-        self.probe.wished(&view, &wishes);
+        self.probe.wished(&instrument.view(id, self.now), &wishes);
         self.counts.conflated += instrument.note_wishes(&wishes);
         if instrument.has_work() {
             self.work_quotes(id, out);
@@ -605,4 +626,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     pub fn meta_at(at: Nanos) -> Meta {
         Meta { recv: at, ..Meta::default() }
     }
+}
+
+/// Other instruments in which nothing is held and an order that may open a trade is under way.
+fn openings(instruments: &[Instrument], id: InstrumentId) -> u32 {
+    let opens = |(_, it): &(usize, &Instrument)| it.holding.position.is_zero() && it.exposure.open_orders > 0;
+    instruments.iter().enumerate().filter(|(idx, _)| *idx != id.idx()).filter(opens).count() as u32
 }

@@ -1,7 +1,8 @@
 //! Breakers, and closing what must be closed.
 
+use super::instrument::Instrument;
 use super::{Engine, Probe};
-use crate::risk::{Breaker, BreakerLevel, ErrorWindow, RiskState, Spend};
+use crate::risk::{Breaker, BreakerLevel, ErrorWindow, RiskState, Spend, day_of};
 use crate::strategy::Strategy;
 use crate::types::{Carried, CarriedKey, CommandSink, Control, InstrumentId, Lots, Money, Side, TimeInForce};
 
@@ -80,26 +81,35 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// Whether the instrument's position is to be closed.
     pub(super) fn is_to_be_closed(&self, id: InstrumentId) -> bool {
-        let level = self.instruments.get(id.idx()).map_or(BreakerLevel::Normal, |instrument| instrument.level);
-        self.protection.is_closing || level >= BreakerLevel::Flatten
+        self.protection.is_closing || self.instruments.get(id.idx()).is_some_and(Instrument::must_close)
     }
 
     /// Closes what is to be closed, a step further: first its orders are cancelled, and when none is open any more an order
     /// that takes and only reduces is sent, bounded by [`BreakerConfig::slippage`](crate::risk::BreakerConfig::slippage). What
     /// it does not fill is tried again with the next timer at the touch of that time.
     pub(super) fn work_closing(&mut self, out: &mut impl CommandSink) {
-        let is_one = self.protection.is_closing || self.instruments.iter().any(|i| i.level >= BreakerLevel::Flatten);
+        let is_one = self.protection.is_closing || self.instruments.iter().any(Instrument::must_close);
         if !is_one || !self.account.has_order_entry() {
             return;
         }
         let is_everything = self.protection.is_closing;
-        self.cancel_where(|instrument| is_everything || instrument.level >= BreakerLevel::Flatten, out);
+        self.cancel_where(|instrument| is_everything || instrument.must_close(), out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
             if self.is_to_be_closed(id) {
                 self.close_step(id, out);
             }
         }
+    }
+
+    /// The trade of an instrument is to be left: at once, as far as its orders let it.
+    #[cold]
+    pub(super) fn leave(&mut self, id: InstrumentId, out: &mut impl CommandSink) {
+        let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        instrument.is_leaving = true;
+        instrument.withdraw_wishes();
+        self.work_quotes(id, out);
+        self.work_closing(out);
     }
 
     fn close_step(&mut self, id: InstrumentId, out: &mut impl CommandSink) {
@@ -130,6 +140,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// A value of an earlier run.
     pub(super) fn on_carried(&mut self, carried: &Carried, out: &mut impl CommandSink) {
         self.risk.on_carried(carried.key, carried.value, self.now);
+        if carried.key == CarriedKey::Trades && self.risk.day() == day_of(self.now) {
+            self.entry.resume(self.risk.day(), u32::try_from(carried.value.get()).unwrap_or(u32::MAX));
+        }
         if carried.key == CarriedKey::Levels {
             let mut state = RiskState::default();
             state.set(carried.key, carried.value);
@@ -154,6 +167,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// What the next run must know.
     pub fn risk_state(&self) -> RiskState {
-        self.risk.state(self.breaker_levels())
+        let (day, trades) = self.entry.today();
+        self.risk.state(self.breaker_levels(), if day == self.risk.day() { trades } else { 0 })
     }
 }

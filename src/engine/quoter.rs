@@ -182,6 +182,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             instrument.open_takes += u32::from(tif == TimeInForce::ImmediateOrCancel);
             if takes {
                 instrument.flow.on_take(side, px, self.now);
+                self.entry.on_take(id, side, instrument.fused.touch());
             }
         }
         self.recount(id);

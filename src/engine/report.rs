@@ -2,6 +2,7 @@
 
 use super::{AccountCounts, Engine, EngineCounts, PnlSplit, Probe};
 use crate::book::{CertificateCounts, Touch};
+use crate::entry::EntryReport;
 use crate::order::{Order, OrderCounts, OrderState};
 use crate::risk::{Refusal, RiskState};
 use crate::strategy::Strategy;
@@ -101,6 +102,8 @@ pub struct EngineReport {
     pub capital: [Money; 2],
     /// What the next run must know of risk.
     pub risk: RiskState,
+    /// What became of entries; `None` if nothing was asked of them.
+    pub entry: Option<EntryReport>,
     /// Other counts.
     pub counts: EngineCounts,
     /// What reconciliation found and did.
@@ -190,6 +193,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             refused: self.risk.refused().filter(|&(_, count)| count > 0).collect(),
             capital: [self.risk.committed(), self.risk.capital()],
             risk: self.risk_state(),
+            entry: self.entry.report(),
             counts: self.counts,
             account: self.account.counts,
             unsettled: [self.orders.unsettled_count(), self.estimates.len()],

@@ -1,6 +1,6 @@
 use super::*;
 use crate::risk::{BreakerConfig, BreakerLevel, Layer, OpenSide, Refusal, RiskState, day_of};
-use crate::strategy::Take;
+use crate::strategy::{Forecast, Take};
 use crate::types::{
     BookKind, Carried, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, OrderStatus, OrderUpdate,
     Product, Rate, Step, Symbol, Ticks, TimeInForce, TopCheck, VenueId,
@@ -9,9 +9,10 @@ use crate::types::{
 /// Quotes a fixed distance from the touch, and takes once when told to.
 #[derive(Default)]
 pub(super) struct Fixed {
-    distance: i64,
-    qty: i64,
-    take: bool,
+    pub distance: i64,
+    pub qty: i64,
+    pub take: bool,
+    pub exit_px: Option<f64>,
 }
 
 impl Strategy for Fixed {
@@ -21,25 +22,26 @@ impl Strategy for Fixed {
             wishes.quote(Side::Bid, bid.px.saturating_add(-self.distance), Lots::new(self.qty));
             wishes.quote(Side::Ask, ask.px.saturating_add(self.distance), Lots::new(self.qty));
         }
+        wishes.forecast = self.exit_px.and_then(|px| Forecast::new(px, 1_000));
         if std::mem::take(&mut self.take) {
             wishes.take = Some(Take { side: Side::Bid, px: ask.px, qty: Lots::new(10), reduce_only: false });
         }
     }
 }
 
-struct Rig {
-    engine: Engine<Fixed>,
-    out: Vec<Command>,
-    now: u64,
+pub(super) struct Rig {
+    pub engine: Engine<Fixed>,
+    pub out: Vec<Command>,
+    pub now: u64,
     seq: u64,
 }
 
 impl Rig {
-    fn new(strategy: Fixed) -> Self {
+    pub fn new(strategy: Fixed) -> Self {
         Self::with(strategy, |_| ())
     }
 
-    fn with(strategy: Fixed, change: impl Fn(&mut EngineConfig)) -> Self {
+    pub fn with(strategy: Fixed, change: impl Fn(&mut EngineConfig)) -> Self {
         let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
         let symbol = Symbol::new(b"BTCUSDT").unwrap();
         let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, step("0.1"), step("0.001")).unwrap();
@@ -54,23 +56,23 @@ impl Rig {
         rig
     }
 
-    fn meta(&mut self) -> Meta {
+    pub fn meta(&mut self) -> Meta {
         self.now += 1_000_000;
         self.seq += 1;
         Meta { recv: Nanos::new(self.now), seq: self.seq, ..Meta::default() }
     }
 
-    fn event(&mut self, event: Event<'_>) {
+    pub fn event(&mut self, event: Event<'_>) {
         self.engine.on_event(&event, &mut self.out);
     }
 
-    fn control(&mut self, control: Control) {
+    pub fn control(&mut self, control: Control) {
         let meta = self.meta();
         self.event(Event::Control(meta, control));
     }
 
     /// The last trade's price, without which nothing is entered.
-    fn last_px(&mut self, px: i64) {
+    pub fn last_px(&mut self, px: i64) {
         let meta = self.meta();
         self.event(Event::Ticker(Ticker {
             meta,
@@ -82,42 +84,42 @@ impl Rig {
         }));
     }
 
-    fn balance(&mut self, whole: i128) {
+    pub fn balance(&mut self, whole: i128) {
         let wallet = Money::new(whole * Money::ONE.get());
         let meta = self.meta();
         self.event(Event::Balance(Balance { meta, wallet, available: wallet }));
     }
 
-    fn status(&mut self, state: BookState) {
+    pub fn status(&mut self, state: BookState) {
         let meta = self.meta();
         self.event(Event::BookStatus(BookStatus { meta, state }));
     }
 
-    fn book(&mut self, bid: i64, ask: i64) {
+    pub fn book(&mut self, bid: i64, ask: i64) {
         let meta = self.meta();
         let level = |px| [Level { px: Ticks::new(px), qty: Lots::new(100) }];
         let (bids, asks) = (level(bid), level(ask));
         self.event(Event::Book(Book { meta, kind: BookKind::Snapshot, cross_seq: meta.seq, bids: &bids, asks: &asks }));
     }
 
-    fn go_live(&mut self) {
+    pub fn go_live(&mut self) {
         self.last_px(600_000);
         self.status(BookState::Live);
         self.book(600_000, 600_001);
     }
 
-    fn ack(&mut self, op: Op, client_id: ClientOrderId) {
+    pub fn ack(&mut self, op: Op, client_id: ClientOrderId) {
         let meta = self.meta();
         self.event(Event::Ack(Ack { meta, op, client_id, request: self.request(client_id), limit_left: u32::MAX }));
     }
 
     /// Number of the last request for an order.
-    fn request(&self, client_id: ClientOrderId) -> u16 {
+    pub fn request(&self, client_id: ClientOrderId) -> u16 {
         self.engine.orders.get(client_id).map_or(0, |order| order.request)
     }
 
     /// Answers every request as it was asked, and what follows from that; returns them all.
-    fn answered(&mut self) -> Vec<Command> {
+    pub fn answered(&mut self) -> Vec<Command> {
         let mut all = Vec::new();
         while !self.out.is_empty() {
             for command in std::mem::take(&mut self.out) {
@@ -134,12 +136,12 @@ impl Rig {
         all
     }
 
-    fn reject(&mut self, op: Op, kind: RejectKind, client_id: ClientOrderId) {
+    pub fn reject(&mut self, op: Op, kind: RejectKind, client_id: ClientOrderId) {
         let meta = self.meta();
         self.event(Event::Reject(Reject { meta, op, kind, client_id, request: self.request(client_id), code: 1 }));
     }
 
-    fn told(&mut self, command: &Command, status: OrderStatus, filled: i64) {
+    pub fn told(&mut self, command: &Command, status: OrderStatus, filled: i64) {
         let meta = self.meta();
         let Command { client_id, side, px, qty, .. } = *command;
         let filled = Lots::new(filled);
@@ -157,7 +159,7 @@ impl Rig {
         }));
     }
 
-    fn fill(&mut self, command: &Command, exec_id: u128, qty: i64) {
+    pub fn fill(&mut self, command: &Command, exec_id: u128, qty: i64) {
         let meta = self.meta();
         let Command { client_id, side, px, .. } = *command;
         self.event(Event::Fill(Fill {
@@ -175,19 +177,19 @@ impl Rig {
         }));
     }
 
-    fn timer(&mut self, later_ns: u64) {
+    pub fn timer(&mut self, later_ns: u64) {
         self.now += later_ns;
         let meta = self.meta();
         self.event(Event::Timer(meta));
     }
 
-    fn taken(&mut self) -> Vec<Command> {
+    pub fn taken(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.out)
     }
 }
 
 pub(super) fn quoting() -> Fixed {
-    Fixed { distance: 5, qty: 10, take: false }
+    Fixed { distance: 5, qty: 10, ..Fixed::default() }
 }
 
 #[test]
@@ -394,7 +396,7 @@ fn a_full_ring_refuses_the_order_and_says_so() {
 
 #[test]
 fn own_quotes_never_meet() {
-    let mut rig = Rig::new(Fixed { distance: 0, qty: 10, take: false });
+    let mut rig = Rig::new(Fixed { distance: 0, qty: 10, ..Fixed::default() });
     rig.go_live();
     for command in rig.taken() {
         rig.ack(Op::Create, command.client_id);
@@ -438,7 +440,7 @@ fn the_certificate_runs_along() {
 
 #[test]
 fn a_withdrawn_instrument_is_cancelled_and_not_quoted_until_it_is_readmitted() {
-    let mut rig = Rig::new(Fixed { distance: 5, qty: 3, take: false });
+    let mut rig = Rig::new(Fixed { distance: 5, qty: 3, ..Fixed::default() });
     rig.go_live();
     let quotes: Vec<Command> = rig.out.drain(..).collect();
     assert_eq!(quotes.len(), 2);
@@ -477,7 +479,7 @@ fn a_withdrawn_instrument_is_cancelled_and_not_quoted_until_it_is_readmitted() {
 
 #[test]
 fn an_order_whose_birth_was_not_answered_yet_is_cancelled_after_the_withdrawal() {
-    let mut rig = Rig::new(Fixed { distance: 5, qty: 3, take: false });
+    let mut rig = Rig::new(Fixed { distance: 5, qty: 3, ..Fixed::default() });
     rig.go_live();
     let quotes: Vec<Command> = rig.out.drain(..).collect();
     rig.control(Control::Withdraw);
@@ -604,6 +606,7 @@ fn what_is_carried_over_holds_in_the_next_run() {
         day_equity: Money::new(10_300 * Money::ONE.get()),
         peak_equity: Money::new(10_300 * Money::ONE.get()),
         net: Money::new(-4_999 * Money::ONE.get()),
+        trades: 3,
         levels: [BreakerLevel::Normal; 4],
     };
     for (key, value) in state.values() {

@@ -380,17 +380,18 @@ impl Risk {
                 self.net[1] = value;
                 self.on_net(self.net[0]);
             }
-            CarriedKey::Day | CarriedKey::DayEquity | CarriedKey::Levels => {}
+            CarriedKey::Day | CarriedKey::DayEquity | CarriedKey::Levels | CarriedKey::Trades => {}
         }
     }
 
-    /// What the next run must know. Levels are the engine's.
-    pub fn state(&self, levels: [BreakerLevel; 4]) -> RiskState {
+    /// What the next run must know. Levels and the day's trades are the engine's.
+    pub fn state(&self, levels: [BreakerLevel; 4], trades: u32) -> RiskState {
         RiskState {
             day: self.day,
             day_equity: self.equity_day_start.unwrap_or(self.equity),
             peak_equity: self.equity_peak,
             net: self.net[0].saturating_add(self.net[1]),
+            trades,
             levels,
         }
     }

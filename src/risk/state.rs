@@ -22,6 +22,8 @@ pub struct RiskState {
     pub peak_equity: Money,
     /// Closed profit, less fees and funding, since the capital was granted.
     pub net: Money,
+    /// Trades opened on [`Self::day`].
+    pub trades: u32,
     /// How far the breakers beyond single positions have gone, in the order of [`Layer::ALL`].
     pub levels: [BreakerLevel; 4],
 }
@@ -33,6 +35,7 @@ impl Default for RiskState {
             day_equity: Money::ZERO,
             peak_equity: Money::ZERO,
             net: Money::ZERO,
+            trades: 0,
             levels: [BreakerLevel::Normal; 4],
         }
     }
@@ -45,7 +48,7 @@ impl RiskState {
     }
 
     /// Its values one by one, as the engine takes them.
-    pub fn values(&self) -> [(CarriedKey, Money); 5] {
+    pub fn values(&self) -> [(CarriedKey, Money); 6] {
         let levels = self.levels.iter().rev().fold(0i128, |packed, level| packed << 8 | i128::from(*level as u8));
         [
             (CarriedKey::Day, Money::new(i128::from(self.day))),
@@ -53,6 +56,7 @@ impl RiskState {
             (CarriedKey::PeakEquity, self.peak_equity),
             (CarriedKey::Net, self.net),
             (CarriedKey::Levels, Money::new(levels)),
+            (CarriedKey::Trades, Money::new(self.trades.into())),
         ]
     }
 
@@ -63,6 +67,7 @@ impl RiskState {
             CarriedKey::DayEquity => self.day_equity = value,
             CarriedKey::PeakEquity => self.peak_equity = value,
             CarriedKey::Net => self.net = value,
+            CarriedKey::Trades => self.trades = u32::try_from(value.get()).unwrap_or(u32::MAX),
             CarriedKey::Levels => {
                 for (idx, level) in self.levels.iter_mut().enumerate() {
                     let byte = (value.get() >> (8 * idx)) as u8;
@@ -84,6 +89,7 @@ mod tests {
             day_equity: Money::new(i128::MAX / 3),
             peak_equity: Money::new(7),
             net: Money::new(-5),
+            trades: 12,
             levels: [BreakerLevel::Normal, BreakerLevel::Shrink, BreakerLevel::Halt, BreakerLevel::ReduceOnly],
         };
         let mut again = RiskState::default();

@@ -22,7 +22,7 @@ const EVENTS_PER_POLL: usize = 64;
 pub const TIMER_NS: u64 = 50_000_000;
 
 /// Words of the status slot.
-const STATUS_WORDS: usize = FIGURES + 10;
+const STATUS_WORDS: usize = FIGURES + 12;
 
 /// Of them: figures of one word, before the state of risk, whose values take two each.
 const FIGURES: usize = 13;

@@ -5,7 +5,7 @@
 //! bar is what a round trip costs in taker fees and spread, so that a fresh configuration rarely trades; with the bar at
 //! zero every signal is taken and fees are paid.
 
-use super::{Strategy, Take, View, Wishes};
+use super::{Forecast, Strategy, Take, View, Wishes};
 use crate::types::{Lots, Money, Nanos, Rate, Side, Ticks};
 
 /// Parameters of the imbalance taker.
@@ -93,6 +93,8 @@ impl Strategy for ImbalanceTaker {
         let qty = i64::try_from(config.trade_value.get() / one_lot).unwrap_or(i64::MAX).max(view.spec.min_qty.get());
         memory.tried_at = view.now;
         memory.entered_at = view.now;
+        // The mid goes to where the queues lean.
+        wishes.forecast = Forecast::new(view.signals.microprice(), config.hold_ns);
         Self::take(view, side, Lots::new(qty), false, wishes);
     }
 

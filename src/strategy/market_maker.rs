@@ -9,7 +9,7 @@
 //! touch to the tick grid and never cross it; a side is withdrawn where the position has reached its limit; a quote is
 //! only moved when it is off by more than a tolerance, since a moved order loses its place in the queue.
 
-use super::{Strategy, View, Wishes};
+use super::{Forecast, Strategy, View, Wishes};
 use crate::types::{InstrumentSpec, Lots, Money, Rate, Side, Ticks};
 
 /// Parameters of the market maker.
@@ -80,6 +80,7 @@ impl Strategy for MarketMaker {
         let share = view.position.get() as f64 / position_max as f64;
 
         let fair = view.signals.microprice();
+        wishes.forecast = Forecast::new(fair, (config.horizon_s * 1e9) as u64);
         let risk = config.risk_aversion * view.signals.variance_per_s(view.now) * config.horizon_s;
         let reservation = fair - share * risk;
         let fee = if config.cover_fees { view.spec.maker_fee.get() } else { 0 };

@@ -66,6 +66,34 @@ pub struct Take {
     pub reduce_only: bool,
 }
 
+/// What a strategy expects of an entry: the price at which the market will stand when it is left, and when that will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    exit_px_e3: i64,
+    hold_ns: u64,
+}
+
+impl Forecast {
+    /// A mid of `exit_px` ticks after `hold_ns` nanoseconds; `None` if that is no price.
+    #[inline]
+    pub fn new(exit_px: f64, hold_ns: u64) -> Option<Self> {
+        let e3 = exit_px * 1000.0;
+        (0.0..9e15).contains(&e3).then_some(Self { exit_px_e3: e3 as i64, hold_ns })
+    }
+
+    /// The price, in thousandths of a tick.
+    #[inline]
+    pub const fn exit_px_e3(&self) -> i64 {
+        self.exit_px_e3
+    }
+
+    /// The time until then, in nanoseconds.
+    #[inline]
+    pub const fn hold_ns(&self) -> u64 {
+        self.hold_ns
+    }
+}
+
 /// What a strategy wants of one instrument after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Wishes {
@@ -73,6 +101,8 @@ pub struct Wishes {
     pub quotes: [Wish; 2],
     /// Something to take now.
     pub take: Option<Take>,
+    /// What it expects of what would open a position. Without a word nothing is entered where [`crate::entry`] asks for one.
+    pub forecast: Option<Forecast>,
 }
 
 impl Wishes {

@@ -429,6 +429,8 @@ byte_enum! {
         Net = 3,
         /// Levels of the breakers, a byte each.
         Levels = 4,
+        /// Trades opened on that day.
+        Trades = 5,
     }
 }
 
