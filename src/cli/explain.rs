@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::entry_report::{estimate_json, estimate_text};
 use super::journal::{engine, find, link_text, open, table, time_text, write_json};
 use super::latency::{STAGES, stamps_of};
 use super::report::nanos_text;
@@ -305,6 +306,15 @@ fn tell_decision(
 
     if let Some(view) = engine.view(command.instrument) {
         tell_market(t, &view, levels);
+    }
+
+    let promise = engine.entry().promise(command.instrument, command.side).filter(|it| !it.qty.is_zero());
+    if !command.reduce_only
+        && let Some((promise, estimate)) = promise.and_then(|it| Some((it, it.estimate?)))
+        && engine.entry().is_on()
+    {
+        t.line(format!("expected of {}: {}", spec.lot.text(promise.qty.get()), estimate_text(&estimate)));
+        t.keep("expected", estimate_json(&estimate));
     }
 
     let quoted = seen.quotes.get(&(command.instrument.0, command.side as u8));

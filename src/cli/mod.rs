@@ -38,6 +38,7 @@ mod capture;
 mod captures;
 mod check_venue;
 mod doctor;
+mod entry_report;
 mod explain;
 mod faults;
 mod generate;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::entry_report::write_entry;
 use super::summary::{VenueView, state_name};
 use crate::engine::EngineReport;
 use crate::risk::Layer;
@@ -17,7 +18,7 @@ pub fn nanos_text(ns: u64) -> String {
     }
 }
 
-fn money_text(money: Money) -> String {
+pub(super) fn money_text(money: Money) -> String {
     format!("{:.6}", money.to_f64_lossy())
 }
 
@@ -93,6 +94,26 @@ fn write_report(
         money_text(capital),
         levels.join("  ")
     )?;
+    write_entry(out, engine)?;
+    if let Some(hedge) = &engine.hedge {
+        let c = hedge.counts;
+        writeln!(
+            out,
+            "hedges: {} samples, {} orders, {} taken off; not correlated enough {}, too dear {}",
+            c.samples, c.orders, c.unwound, c.uncorrelated, c.too_dear
+        )?;
+        for held in &hedge.held {
+            writeln!(
+                out,
+                "  {} worth {} held with {}: beta {:.4}, correlation {:.3}",
+                held.symbols[0],
+                money_text(held.value),
+                held.symbols[1],
+                held.slope.beta_e6 as f64 / 1e6,
+                (held.slope.r2_e6 as f64 / 1e6).sqrt()
+            )?;
+        }
+    }
     writeln!(out, "fills {}", engine.counts.fills)?;
     let mut all_equal = true;
     for (idx, p) in engine.positions.iter().enumerate() {

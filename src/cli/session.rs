@@ -258,7 +258,8 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
     let opening = open_account(&rest, config, &access.address.rest, run_id, &now, signals)?;
     let table = opening.table;
     let depth = config.venue.book_depth;
-    let mut engine = EngineConfig { reconcile: config.reconcile(), ..config.engine() };
+    let mut engine =
+        EngineConfig { reconcile: config.reconcile(), ..config.engine_for(&table).map_err(Failure::usage)? };
     if config.scan.subscribe > 0 && config.instruments.is_empty() {
         let given = engine.limits;
         engine.limits = fit_limits(given, table.len(), depth, config.scan.books_mib_max << 20)?;

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::entry_report::entry_json;
 use super::memory::RssBytes;
-use crate::engine::{AccountCounts, EngineReport, PnlSplit};
+use crate::engine::{AccountCounts, EngineReport, HedgeReport, PnlSplit};
 use crate::risk::Layer;
 use crate::runtime::{LatencySummary, LiveOutcome};
 use crate::types::{BookState, Level, Lots, Money};
@@ -204,6 +205,10 @@ pub struct Summary {
     hot_allocations: Option<u64>,
     rss_bytes: RssBytes,
     risk: RiskSummary,
+    /// What was expected of trades and what they earned; `null` if nothing was asked of entries.
+    entry: serde_json::Value,
+    /// Hedges; `null` if none were asked for.
+    hedge: Option<HedgeSummary>,
     events: u64,
     commands: u64,
     conflated: u64,
@@ -229,6 +234,37 @@ impl RiskSummary {
         let [committed, capital] = engine.capital.map(|money| money.to_string());
         let levels = Layer::ALL.iter().zip(engine.risk.levels);
         Self { committed, capital, breakers: levels.map(|(layer, level)| (layer.name(), level.name())).collect() }
+    }
+}
+
+/// Hedges at the end.
+#[derive(Clone, Debug, Serialize)]
+struct HedgeSummary {
+    samples: u64,
+    orders: u64,
+    unwound: u64,
+    uncorrelated: u64,
+    too_dear: u64,
+    /// What is held, with what, its value, beta, and the squared correlation.
+    held: Vec<(String, String, String, f64, f64)>,
+}
+
+impl From<&HedgeReport> for HedgeSummary {
+    fn from(report: &HedgeReport) -> Self {
+        let counts = report.counts;
+        let held = report.held.iter().map(|held| {
+            let [what, with] = held.symbols.map(|symbol| symbol.to_string());
+            let (beta, r2) = (held.slope.beta_e6 as f64 / 1e6, held.slope.r2_e6 as f64 / 1e6);
+            (what, with, held.value.to_string(), beta, r2)
+        });
+        Self {
+            samples: counts.samples,
+            orders: counts.orders,
+            unwound: counts.unwound,
+            uncorrelated: counts.uncorrelated,
+            too_dear: counts.too_dear,
+            held: held.collect(),
+        }
     }
 }
 
@@ -362,6 +398,8 @@ impl Summary {
             latency_ns: parts.latency.clone(),
             hot_allocations: parts.hot_allocations,
             risk: RiskSummary::new(engine),
+            entry: entry_json(engine),
+            hedge: engine.hedge.as_ref().map(HedgeSummary::from),
             rss_bytes: parts.rss,
             events: engine.counts.events,
             commands: engine.counts.commands,

@@ -30,6 +30,8 @@ table! {
     EdgeTable {
         /// Least that a trade must be expected to earn, net of everything; none: nothing is asked.
         bar: Option<MoneyText>,
+        /// Whether it is left by an order that takes, and pays for that.
+        exit_takes: bool,
         /// Share of its value by which every forecast counts less.
         margin_bps: Bps,
         /// Slippage of an order that takes, until some was measured.
@@ -52,6 +54,7 @@ impl Default for EdgeTable {
         let d = EdgeConfig::default();
         Self {
             bar: d.bar.map(MoneyText),
+            exit_takes: d.exit_takes,
             margin_bps: Bps(d.margin),
             slippage_bps: Bps(d.slippage),
             tighten_from: d.tighten_from,
@@ -149,6 +152,7 @@ pub(super) fn entry(
     EntryConfig {
         edge: EdgeConfig {
             bar: money(edge.bar),
+            exit_takes: edge.exit_takes,
             margin: edge.margin_bps.0,
             slippage: edge.slippage_bps.0,
             funding_cap,

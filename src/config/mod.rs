@@ -7,6 +7,7 @@ mod value;
 #[macro_use]
 mod table;
 mod entry;
+mod hedge;
 mod protect;
 mod scan;
 mod validate;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use entry::{EdgeTable, KellyTable, LeverageTable, PaceTable};
+pub use hedge::HedgeTable;
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use validate::ValidateTable;
@@ -32,7 +34,7 @@ use crate::runtime::{Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, Re
 use crate::signal::SignalConfig;
 use crate::sim::QueuePosition;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
-use crate::types::{InstrumentSpec, Product, Rate, Symbol, VenueId};
+use crate::types::{InstrumentSpec, InstrumentTable, Product, Rate, Symbol, VenueId};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,8 @@ pub struct Config {
     pub leverage: LeverageTable,
     /// Trades of a day.
     pub pace: PaceTable,
+    /// What exposures are held with.
+    pub hedge: HedgeTable,
     /// Breakers.
     pub breakers: BreakersTable,
     /// Fair trading.
@@ -760,6 +764,7 @@ impl Config {
         self.breakers.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         entry::check(&self.edge, &self.kelly, &self.leverage, &self.pace)
             .map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        self.hedge.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         let whole = Rate::ONE;
         for (key, rate) in [
             ("reinvest-bps", self.risk.reinvest_bps.0),
@@ -863,6 +868,17 @@ impl Config {
         Ok(())
     }
 
+    /// What the engine is told that trades the instruments of `table`.
+    ///
+    /// # Errors
+    /// A sentence: an instrument that the configuration names is not among them.
+    pub fn engine_for(&self, table: &InstrumentTable) -> Result<EngineConfig, String> {
+        match self.hedge.missing(table) {
+            Some(missing) => Err(format!("hedge.with: `{missing}` is not among the instruments of this session")),
+            None => Ok(self.engine()),
+        }
+    }
+
     /// What the engine is told.
     pub fn engine(&self) -> EngineConfig {
         let (risk, limits) = (&self.risk, &self.limits);
@@ -896,6 +912,7 @@ impl Config {
             },
             breakers: self.breakers.breakers(&self.stop),
             entry: entry::entry(&self.edge, &self.kelly, &self.leverage, &self.pace, risk.funding_cap_bps.0),
+            hedge: self.hedge.hedge(),
             reconcile: ReconcileConfig::default(),
             rates: RateLimits {
                 create_per_s: self.rates.create_per_s,
@@ -1013,6 +1030,8 @@ mod tests {
             ("[edge]\ntighten-from = 1\n", vec!["line 2", "tighten-from", "found 1", "2 and more"]),
             ("[kelly]\nfraction-percent = 101\n", vec!["line 2", "fraction-percent", "101", "0 to 100"]),
             ("[pace]\ncatch-up-percent = 50\n", vec!["line 2", "catch-up-percent", "50", "100 and more"]),
+            ("[hedge]\nwith = [\"\"]\n", vec!["line 2", "with", "``", "1 to 31"]),
+            ("[hedge]\nunwind = \"2000\"\n", vec!["line 2", "unwind", "2000", "1000"]),
             ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),

@@ -446,7 +446,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let before = instrument.holding.position;
         instrument.ledger.book(&mut instrument.holding, &instrument.spec, fill, touch);
         instrument.note_holding();
-        if self.entry.is_on() {
+        if self.entry.is_on() && !instrument.is_hedge {
             let after = After { position: instrument.holding.position, wallet: instrument.holding.wallet_change() };
             self.entry.on_fill(&instrument.spec, fill, before, after, self.now);
             instrument.is_leaving = self.entry.is_leaving(instrument_id);

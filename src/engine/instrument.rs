@@ -51,12 +51,14 @@ pub(super) struct Instrument {
     pub profit_day_start: Money,
     /// Its trade is being left ([`crate::entry`]): closed as by a breaker, until it is flat.
     pub is_leaving: bool,
+    /// It is kept for hedging: no strategy looks at it.
+    pub is_hedge: bool,
     /// Nothing is placed here: it was told so.
     pub is_withdrawn: bool,
 }
 
 impl Instrument {
-    pub fn new(spec: &InstrumentSpec, config: &EngineConfig) -> Self {
+    pub fn new(spec: &InstrumentSpec, config: &EngineConfig, is_hedge: bool) -> Self {
         Self {
             spec: *spec,
             state: BookState::Empty,
@@ -80,6 +82,7 @@ impl Instrument {
             level: BreakerLevel::Normal,
             profit_day_start: Money::ZERO,
             is_leaving: false,
+            is_hedge,
             is_withdrawn: false,
         }
     }
@@ -106,13 +109,18 @@ impl Instrument {
         self.exposure.cost = self.holding.cost;
     }
 
-    /// Whether a strategy may look: the book is proven whole and both sides are there, not crossed, and nobody said no.
+    /// Whether a strategy may look: there is a market, and nobody said no.
     #[inline]
     pub fn is_quotable(&self) -> bool {
+        !self.is_hedge && !self.must_close() && self.is_quotable_market()
+    }
+
+    /// Whether there is a market: the book is proven whole and both sides are there, not crossed, and it was not withdrawn.
+    #[inline]
+    pub fn is_quotable_market(&self) -> bool {
         let touch = self.fused.touch();
         self.state == BookState::Live
             && !self.is_withdrawn
-            && !self.must_close()
             && touch.bid.is_some()
             && touch.ask.is_some()
             && !touch.is_crossed()

@@ -14,6 +14,9 @@ mod account;
 mod account_tests;
 #[cfg(test)]
 mod entry_tests;
+mod hedge;
+#[cfg(test)]
+mod hedge_tests;
 mod instrument;
 mod ledger;
 mod portfolio;
@@ -24,6 +27,7 @@ mod report;
 mod tests;
 
 pub use account::{AccountCounts, Foreign, ReconcileConfig};
+pub use hedge::{HedgeReport, HeldReport};
 pub(crate) use ledger::Ledger;
 pub use portfolio::{Holding, PnlSplit};
 pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
@@ -35,7 +39,9 @@ use protect::Protection;
 use crate::book::Touch;
 use crate::entry::{Entry, EntryConfig, Means};
 use crate::order::{Estimates, ExecIds, News, Order, OrderState, OrderTable};
-use crate::risk::{BreakerConfig, BreakerLevel, RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend};
+use crate::risk::{
+    BreakerConfig, BreakerLevel, HedgeConfig, Hedger, RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend,
+};
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
@@ -75,6 +81,8 @@ pub struct EngineConfig {
     pub breakers: BreakerConfig,
     /// What is asked of entries.
     pub entry: EntryConfig,
+    /// How exposures are held with other instruments, if they are.
+    pub hedge: Option<HedgeConfig>,
     /// The venue's rate limits.
     pub rates: RateLimits,
     /// Time constants of the signals.
@@ -92,6 +100,7 @@ impl Default for EngineConfig {
             risk: RiskLimits::default(),
             breakers: BreakerConfig::default(),
             entry: EntryConfig::default(),
+            hedge: None,
             rates: RateLimits::default(),
             signals: SignalConfig::default(),
             reconcile: ReconcileConfig::default(),
@@ -179,6 +188,7 @@ pub struct Engine<S, P = NoProbe> {
     account: Account,
     risk: Risk,
     entry: Entry,
+    hedger: Option<Hedger>,
     protection: Protection,
     budget: RateBudget,
     strategy: S,
@@ -211,14 +221,17 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// # Panics
     /// If a capacity in `config.limits` is not what its documentation asks for.
     pub fn with_probe(table: &InstrumentTable, config: EngineConfig, strategy: S, probe: P) -> Self {
+        let hedger = hedge::hedger(config.hedge.as_ref(), table);
+        let is_hedge = |id| hedger.as_ref().is_some_and(|hedger| hedger.is_hedge(id));
         Self {
-            instruments: table.iter().map(|(_, spec)| Instrument::new(spec, &config)).collect(),
+            instruments: table.iter().map(|(id, spec)| Instrument::new(spec, &config, is_hedge(id))).collect(),
             orders: OrderTable::new(config.limits.orders_max),
             exec_ids: ExecIds::new(config.limits.exec_ids_max),
             estimates: Estimates::new(ESTIMATES_MAX),
             account: Account::new(&config.reconcile),
             risk: Risk::new(config.risk),
             entry: Entry::new(config.entry, table.len()),
+            hedger,
             protection: Protection::default(),
             budget: RateBudget::new(&config.rates),
             config,
@@ -397,6 +410,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             self.cancel_withdrawn(out);
         }
         self.work_closing(out);
+        self.work_hedges(out);
         self.work_account(out);
     }
 
@@ -581,6 +595,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// What a strategy would see of an instrument now; `None` if there is none of that number.
     pub fn view(&self, id: InstrumentId) -> Option<View<'_>> {
         Some(self.instruments.get(id.idx())?.view(id, self.now))
+    }
+
+    /// What is asked of entries, and what became of them.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// The strategy, for tests and reports.

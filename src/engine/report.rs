@@ -1,6 +1,6 @@
 //! What the engine has to say at the end, or once a second. Allocates; not for the hot path.
 
-use super::{AccountCounts, Engine, EngineCounts, PnlSplit, Probe};
+use super::{AccountCounts, Engine, EngineCounts, HedgeReport, PnlSplit, Probe};
 use crate::book::{CertificateCounts, Touch};
 use crate::entry::EntryReport;
 use crate::order::{Order, OrderCounts, OrderState};
@@ -104,6 +104,8 @@ pub struct EngineReport {
     pub risk: RiskState,
     /// What became of entries; `None` if nothing was asked of them.
     pub entry: Option<EntryReport>,
+    /// Hedges; `None` if none were asked for.
+    pub hedge: Option<HedgeReport>,
     /// Other counts.
     pub counts: EngineCounts,
     /// What reconciliation found and did.
@@ -194,6 +196,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             capital: [self.risk.committed(), self.risk.capital()],
             risk: self.risk_state(),
             entry: self.entry.report(),
+            hedge: self.hedge_report(),
             counts: self.counts,
             account: self.account.counts,
             unsettled: [self.orders.unsettled_count(), self.estimates.len()],

@@ -15,6 +15,8 @@ use crate::types::{InstrumentSpec, Lots, Money, Nanos, Rate, Side, Ticker, Ticks
 pub struct EdgeConfig {
     /// Least that a trade must be expected to earn, net; `None`: nothing is asked.
     pub bar: Option<Money>,
+    /// Whether a trade is left by an order that takes, and pays for that; else by one that rests at the price that is forecast.
+    pub exit_takes: bool,
     /// Share of a trade's value by which every forecast is taken to be worse than it says.
     pub margin: Rate,
     /// Slippage of an order that takes, as a share of its value, until some was measured.
@@ -37,6 +39,7 @@ impl Default for EdgeConfig {
     fn default() -> Self {
         Self {
             bar: None,
+            exit_takes: true,
             margin: Rate::new(10_000),
             slippage: Rate::new(10_000),
             funding_cap: Rate::new(750_000),
@@ -86,9 +89,9 @@ pub struct Doubt {
 pub struct Estimate {
     /// From the order's price to the price that is forecast, at the mid; negative: against us.
     pub gain: Money,
-    /// Fees of opening and of closing, closing by an order that takes.
+    /// Fees of opening and of closing.
     pub fees: Money,
-    /// Half the spread, which leaving costs.
+    /// Half the spread, which leaving costs whoever takes.
     pub half_spread: Money,
     /// Slippage of what takes.
     pub slippage: Money,
@@ -123,14 +126,21 @@ impl EdgeConfig {
         let moved_e3 = i128::from(exit_e3) - i128::from(px.get()) * 1000;
         let gain = (moved_e3 * i128::from(side.sign())).saturating_mul(lots).div_euclid(1000);
         let entry_fee = if opening.takes { spec.taker_fee } else { spec.maker_fee };
-        let fees = value.share_rounded_up(entry_fee).saturating_add(exit_value.share_rounded_up(spec.taker_fee));
-        let spread = match (opening.touch.bid, opening.touch.ask) {
-            (Some(bid), Some(ask)) => i128::from(ask.px.saturating_diff(bid.px).max(0)),
+        let exit_fee = if self.exit_takes { spec.taker_fee } else { spec.maker_fee };
+        let fees = value.share_rounded_up(entry_fee).saturating_add(exit_value.share_rounded_up(exit_fee));
+        let spread = match (self.exit_takes.then_some(()), opening.touch.bid, opening.touch.ask) {
+            (None, ..) => 0,
+            (_, Some(bid), Some(ask)) => i128::from(ask.px.saturating_diff(bid.px).max(0)),
             // No way out is known: all of it.
             _ => 2 * i128::from(px.get()),
         };
         let half_spread = Money::new(spread.saturating_mul(lots).saturating_add(1) / 2);
-        let taken = if opening.takes { value.saturating_add(exit_value) } else { exit_value };
+        let taken = match (opening.takes, self.exit_takes) {
+            (true, true) => value.saturating_add(exit_value),
+            (true, false) => value,
+            (false, true) => exit_value,
+            (false, false) => Money::ZERO,
+        };
         Estimate {
             gain: Money::new(gain),
             fees,
@@ -222,6 +232,10 @@ pub(super) mod tests {
         let found = EdgeConfig { margin: Rate::ZERO, ..config }.estimate(&opening, &Doubt::default());
         assert_eq!(found.fees, money("12.00004").saturating_add(money("33.055055")));
         assert_eq!((found.funding, found.slippage, found.margin), (Money::ZERO, Money::ZERO, Money::ZERO));
+        // Left by an order that rests: its fee, and neither spread nor slippage.
+        let found = EdgeConfig { exit_takes: false, ..config }.estimate(&opening, &doubt);
+        assert_eq!(found.fees, money("12.00004").saturating_add(money("12.02002")));
+        assert_eq!((found.half_spread, found.slippage), (Money::ZERO, Money::ZERO));
     }
 
     fn ticker_at(next: u64) -> Ticker {

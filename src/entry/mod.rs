@@ -22,7 +22,7 @@ pub use edge::{Doubt, EdgeConfig, Estimate, Opening};
 pub use kelly::{KellyConfig, WinLoss};
 pub use leverage::LeverageConfig;
 pub use pace::{Pace, PaceConfig};
-pub use trade::{Exit, TradeRecord};
+pub use trade::{Exit, Promise, TradeRecord};
 pub use trip::{After, Ended, Trip};
 
 use std::collections::VecDeque;
@@ -245,10 +245,10 @@ impl Entry {
             forecast,
         });
         match self.admit(view, opening.as_ref(), means, (px, growing), is_new) {
-            Ok((qty, net)) => {
+            Ok((qty, estimate)) => {
                 self.counts.admitted += 1;
                 if let Some(trade) = self.open.get_mut(view.instrument.idx()) {
-                    trade.promises[side as usize] = trade::Promise { net, qty };
+                    trade.promises[side as usize] = Promise { estimate, qty };
                 }
                 shrinking.saturating_add(qty)
             }
@@ -267,7 +267,7 @@ impl Entry {
         means: &Means,
         (px, wished): (Ticks, Lots),
         is_new: bool,
-    ) -> Result<(Lots, Option<Money>), Withheld> {
+    ) -> Result<(Lots, Option<Estimate>), Withheld> {
         let config = self.config;
         if is_new && self.pace.next(&config.pace, means.opening, view.now).is_none_or(|at| at > view.now) {
             return Err(Withheld::Pace);
@@ -299,7 +299,7 @@ impl Entry {
                 return Err(Withheld::Edge);
             }
         }
-        Ok((qty, estimate.map(|estimate| estimate.net())))
+        Ok((qty, estimate))
     }
 
     /// An execution was booked: `before` was held before it, and `after` is what it led to.
@@ -383,6 +383,11 @@ impl Entry {
         let Some(trade) = self.open.get_mut(view.instrument.idx()) else { return false };
         let net = trade.left_at(view.spec, view.touch, self.doubt.slippage, wallet, (view.position, cost));
         net.is_some_and(|net| trade.watch(&self.config.edge, net, view.now))
+    }
+
+    /// What the newest order that was let through on a side was expected to earn.
+    pub fn promise(&self, id: InstrumentId, side: Side) -> Option<Promise> {
+        self.open.get(id.idx()).map(|trade| trade.promises[side as usize])
     }
 
     /// Whether the trade of an instrument is being left.

@@ -1,6 +1,6 @@
 //! One trade: what was expected when it was opened, when it must be left, and what came of it.
 
-use super::edge::EdgeConfig;
+use super::edge::{EdgeConfig, Estimate};
 use super::trip::{After, Trip};
 use crate::book::Touch;
 use crate::types::{Fill, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Rate, Side, Ticks};
@@ -56,10 +56,12 @@ impl TradeRecord {
     }
 }
 
-/// What the newest order that was let through on a side was expected to earn, and its quantity.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Promise {
-    pub net: Option<Money>,
+/// What the newest order that was let through on a side was expected to earn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promise {
+    /// The expectation; `None`: the strategy said nothing.
+    pub estimate: Option<Estimate>,
+    /// Of what quantity.
     pub qty: Lots,
 }
 
@@ -84,7 +86,7 @@ impl Trade {
         let before = std::mem::take(self);
         self.trip = before.trip;
         self.trip.begin(position, at);
-        (self.value, self.is_unforecast) = (value, true);
+        (self.value, self.is_unforecast) = (value, !position.is_zero());
     }
 
     /// An order that takes was sent at this touch.
@@ -136,8 +138,8 @@ impl Trade {
         if !opened.is_zero() {
             self.value = self.value.saturating_add(spec.notional(fill.px, opened));
             let promise = self.promises[fill.side as usize];
-            match promise.net {
-                Some(net) => self.expected = self.expected.saturating_add(net.pro_rata(opened, promise.qty)),
+            match promise.estimate {
+                Some(it) => self.expected = self.expected.saturating_add(it.net().pro_rata(opened, promise.qty)),
                 None => self.is_unforecast = true,
             }
         }

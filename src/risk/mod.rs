@@ -8,6 +8,7 @@ mod breakers;
 mod capital;
 mod explain;
 mod fair;
+mod hedge;
 mod rate;
 mod state;
 
@@ -15,6 +16,7 @@ pub use breakers::{Breaker, BreakerConfig, BreakerLevel, ErrorWindow, Layer};
 pub use capital::{Compounding, OpenSide};
 pub use explain::{Answer, Bound, Check, Measure};
 pub use fair::{FairLimits, Flow};
+pub use hedge::{HEDGES_MAX, HedgeConfig, HedgeCounts, Hedger, Slope};
 pub use rate::{RateBudget, RateLimits, Spend, TokenBucket};
 pub use state::{RiskState, day_of};
 
