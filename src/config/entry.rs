@@ -168,7 +168,7 @@ pub(super) fn entry(
             probe: share(kelly.probe_percent),
             shrink_trades: kelly.shrink_trades,
         }),
-        leverage: leverage.enabled.then(|| LeverageConfig {
+        leverage: leverage.enabled.then_some(LeverageConfig {
             min_profit: leverage.min_profit.0,
             maintenance: leverage.maintenance_bps.0,
             moves_e2: leverage.moves_e2,
