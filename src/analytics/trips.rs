@@ -92,8 +92,8 @@ impl Trips {
         (self.position, self.opened_at) = (position, at);
     }
 
-    /// An execution of `qty` for `fee` led to `after`.
-    pub fn on_fill(&mut self, qty: Lots, fee: Money, after: After, at: Nanos) {
+    /// An execution of `qty` for `fee` led to `after`; returns the result of the trip that it ended, if it did.
+    pub fn on_fill(&mut self, qty: Lots, fee: Money, after: After, at: Nanos) -> Option<Money> {
         let before = std::mem::replace(&mut self.position, after.position);
         let (was, is) = (before.get().signum(), after.position.get().signum());
         if was == 0 {
@@ -105,7 +105,9 @@ impl Trips {
             self.counts.note(result, at.saturating_since(self.opened_at));
             self.wallet = self.wallet.saturating_add(result);
             self.opened_at = at;
+            return Some(result);
         }
+        None
     }
 
     /// The trips that ended.
