@@ -23,7 +23,8 @@ use crate::guard::Halt;
 use crate::journal::JournalHeader;
 use crate::net::{WsLimits, tls};
 use crate::runtime::{
-    Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile, ReconcilerConfig, clock_offset,
+    Analysts, Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile, ReconcilerConfig,
+    clock_offset,
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, Meta};
@@ -337,6 +338,7 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
         rest_orders,
+        analysts: Analysts::default(),
     };
     super::memory::lock(config.threads.lock_memory)?;
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;

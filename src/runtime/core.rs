@@ -4,6 +4,7 @@
 //! Every event that the engine consumes is journaled in that order, timers included, and after it the commands that it
 //! caused.
 
+use super::board::BoardReader;
 use super::duty::{Duty, DutyReport};
 use super::tally::{InstrumentTally, Tallies};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
@@ -12,7 +13,8 @@ use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqloc
 use crate::risk::RiskState;
 use crate::strategy::Strategy;
 use crate::types::{
-    Command, CommandKind, CommandSink, Control, Event, Level, Meta, Money, Nanos, Record, RecordSink, join, split,
+    BoardSlot, Command, CommandKind, CommandSink, Control, Event, Level, Meta, Money, Nanos, Record, RecordSink,
+    Signal, join, split,
 };
 
 /// Events taken from one ring in one poll: enough to drain a burst, few enough that the other ring is not kept waiting.
@@ -133,6 +135,7 @@ pub struct CoreDuty<S, P> {
     decode_errors: u64,
     has_ended: Flag,
     pulse: Option<CorePulse>,
+    board: BoardReader,
 }
 
 /// What the core leaves behind.
@@ -173,6 +176,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             decode_errors: 0,
             has_ended,
             pulse: None,
+            board: BoardReader::default(),
         };
         (duty, StatusReader(reader))
     }
@@ -180,6 +184,12 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     /// Gives questions to a reconciler through `ring`; its answers come through one of the input rings.
     pub fn ask_through(mut self, ring: Producer<Record>) -> Self {
         self.commands.questions = Some(ring);
+        self
+    }
+
+    /// Hands what changes on the signal board to the engine.
+    pub fn watch(mut self, board: BoardReader) -> Self {
+        self.board = board;
         self
     }
 
@@ -220,6 +230,17 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     }
 
     #[cold]
+    fn take_signal(&mut self, slot: BoardSlot, value: f64, now: Nanos) {
+        let meta = Meta { recv: now, ..Meta::default() };
+        self.give(&Event::Signal(Signal { meta, slot: slot.number(), value }));
+    }
+
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine<S, P> {
+        &self.engine
+    }
+
+    #[cold]
     fn publish_status(&mut self) {
         let status = self.engine.quick_status();
         let flags = [status.is_stopping, status.is_synced, status.has_trade_link, status.has_private_link];
@@ -257,6 +278,12 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         let mut work = 0;
         if let Some(control) = self.pulse.as_mut().and_then(|pulse| pulse.poll(now)) {
             self.give(&Event::Control(Meta { recv: now, ..Meta::default() }, control));
+        }
+        for idx in 0..self.board.len() {
+            if let Some((slot, value)) = self.board.change(idx) {
+                self.take_signal(slot, value, now);
+                work += 1;
+            }
         }
         for idx in 0..self.inputs.len() {
             for _ in 0..EVENTS_PER_POLL {
