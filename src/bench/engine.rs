@@ -131,6 +131,7 @@ fn start_with(peer: &Peer, case: &Case, witness: Option<WitnessPlan>) -> Result<
         guard: None,
         rest_orders: None,
         analysts: Analysts::default(),
+        tap: None,
         table,
     };
     Ok(Live::start(live_options, engine_config(), strategy)?)

@@ -41,6 +41,7 @@ mod doctor;
 mod explain;
 mod faults;
 mod generate;
+mod ghost;
 mod guard;
 mod guarded;
 mod hot_path;

@@ -104,6 +104,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         topology: config.threads.topology.to_string(),
         timeline: Vec::new(),
         connections: None,
+        ghost: None,
     });
     let c = &outcome.feed.counters;
     println!(

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::ghost::GhostSummary;
 use super::memory::RssBytes;
 use crate::engine::{AccountCounts, EngineReport, PnlSplit};
 use crate::risk::Layer;
@@ -204,6 +205,8 @@ pub struct Summary {
     hot_allocations: Option<u64>,
     rss_bytes: RssBytes,
     risk: RiskSummary,
+    /// The ghost's record beside what the live engine did; `null` without a ghost.
+    ghost: Option<GhostSummary>,
     events: u64,
     commands: u64,
     conflated: u64,
@@ -256,6 +259,8 @@ pub struct Parts<'a> {
     pub timeline: Vec<String>,
     /// What its connections went through.
     pub connections: Option<ConnectionsSummary>,
+    /// Its ghost, if it had one.
+    pub ghost: Option<GhostSummary>,
 }
 
 pub(super) const fn state_name(state: BookState) -> &'static str {
@@ -362,6 +367,7 @@ impl Summary {
             latency_ns: parts.latency.clone(),
             hot_allocations: parts.hot_allocations,
             risk: RiskSummary::new(engine),
+            ghost: parts.ghost.clone(),
             rss_bytes: parts.rss,
             events: engine.counts.events,
             commands: engine.counts.commands,

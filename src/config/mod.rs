@@ -6,6 +6,7 @@
 mod value;
 #[macro_use]
 mod table;
+mod ghost;
 mod protect;
 mod scan;
 mod validate;
@@ -15,12 +16,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use ghost::GhostTable;
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
-pub use value::{Bps, Duration, LatencyText, MoneyText, Size, parse_duration};
+pub use value::{Bps, Duration, LatencyText, MoneyText, SignedMoneyText, Size, parse_duration};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::journal::Retention;
@@ -71,6 +73,8 @@ pub struct Config {
     pub risk: RiskTable,
     /// Breakers.
     pub breakers: BreakersTable,
+    /// The ghost trader.
+    pub ghost: GhostTable,
     /// Fair trading.
     pub fair: FairTable,
     /// How a run is stopped.
@@ -748,6 +752,7 @@ impl Config {
         at_least_one("address-per-s", u64::from(self.rates.address_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
         self.breakers.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        self.ghost.check().map_err(|(key, why)| format!("{}: {why}", ghost::line_in(text, "ghost", key)))?;
         let whole = Rate::ONE;
         for (key, rate) in [
             ("reinvest-bps", self.risk.reinvest_bps.0),
@@ -851,6 +856,14 @@ impl Config {
         Ok(())
     }
 
+    /// What the engine of a live run is told, and one that replays its journal: it asks the venue for its account, and needs the
+    /// ghost's permission where that is configured.
+    pub fn live_engine(&self) -> EngineConfig {
+        let engine = self.engine();
+        let risk = RiskLimits { permit_fresh_ns: self.ghost.permit_fresh_ns(), ..engine.risk };
+        EngineConfig { reconcile: self.reconcile(), risk, ..engine }
+    }
+
     /// What the engine is told.
     pub fn engine(&self) -> EngineConfig {
         let (risk, limits) = (&self.risk, &self.limits);
@@ -880,6 +893,7 @@ impl Config {
                 duplicate_within_ns: risk.duplicate_within.0,
                 day_loss_max: risk.day_loss_max.0,
                 drawdown_max: risk.drawdown_max.0,
+                permit_fresh_ns: None,
                 fair: self.fair.limits(),
             },
             breakers: self.breakers.breakers(&self.stop),

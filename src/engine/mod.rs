@@ -14,6 +14,7 @@ mod account;
 mod account_tests;
 mod instrument;
 mod ledger;
+mod permit;
 mod portfolio;
 mod protect;
 mod quoter;
@@ -36,9 +37,9 @@ use crate::risk::{BreakerConfig, BreakerLevel, RateBudget, RateLimits, Refusal, 
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
-    Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Ticks, TimeInForce, Top,
-    Trade,
+    Ack, Balance, BoardSlot, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event,
+    Fill, InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Signal, Ticker, Ticks,
+    TimeInForce, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -270,7 +271,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
             Event::Carried(carried) => self.on_carried(carried, out),
-            Event::Signal(_) | Event::Sent(_) => {}
+            Event::Signal(signal) => self.on_signal(signal, out),
+            Event::Sent(_) => {}
         }
     }
 
@@ -366,6 +368,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.work_quotes(id, out);
     }
 
+    /// A slow brain's newest value; slots that are not known mean nothing.
+    fn on_signal(&mut self, signal: &Signal, out: &mut impl CommandSink) {
+        if BoardSlot::from_number(signal.slot) == Some(BoardSlot::GhostPermit) {
+            self.on_permit(signal.value, out);
+        }
+    }
+
     fn on_balance(&mut self, balance: &Balance) {
         if self.wallet_start.is_none() || self.account.adopts() {
             self.wallet_start = Some(balance.wallet);
@@ -378,6 +387,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.doubt_unanswered(self.config.answer_within_ns);
         self.mark_equity();
         self.work_breakers(out);
+        self.obey_permit(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
@@ -443,8 +453,15 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if instrument.level == BreakerLevel::Shrink {
             wishes.shrink(|qty| self.config.breakers.shrunk(BreakerLevel::Shrink, qty));
         }
+        let may_grow = self.risk.is_permitted(self.now);
+        if !may_grow {
+            wishes.only_shrink(instrument.exposure.position, instrument.spec.min_qty);
+        }
         self.probe.wished(&view, &wishes);
         self.counts.conflated += instrument.note_wishes(&wishes);
+        if !may_grow {
+            instrument.keep_what_shrinks();
+        }
         if instrument.has_work() {
             self.work_quotes(id, out);
         }

@@ -79,6 +79,12 @@ impl TripWatch {
         self.closed
     }
 
+    /// What trips that are still under way have realised and paid so far.
+    pub fn under_way(&self) -> Money {
+        let changed = |sum: Money, it: &Followed| sum.saturating_add(it.holding.wallet_change());
+        self.instruments.iter().fold(Money::ZERO, changed).saturating_sub(self.closed)
+    }
+
     /// Executions.
     pub fn fills(&self) -> u64 {
         self.fills
@@ -122,6 +128,7 @@ mod tests {
         fill(&mut watch, 0, Side::Bid, 100, 2);
         fill(&mut watch, 1, Side::Ask, 100, 1);
         assert!(watch.window().is_empty());
+        assert_eq!(watch.under_way(), Money::new(-2 * Money::ONE.get()), "two fees");
         let meta = Meta { instrument: InstrumentId(0), ..Meta::default() };
         let paid = Money::new(3 * Money::ONE.get());
         watch.on_event(&Event::Funding(Funding { meta, exec_id: 99, paid, rate: Rate::ZERO, is_query: false }));
@@ -131,6 +138,7 @@ mod tests {
         assert_eq!((watch.window().all(), watch.closed()), (1, whole(15)));
         fill(&mut watch, 1, Side::Bid, 101, 1);
         assert_eq!((watch.window().all(), watch.closed(), watch.fills()), (2, whole(15 - 3), 4));
+        assert_eq!(watch.under_way(), Money::ZERO);
         assert_eq!(watch.window().measures(0.95, Money::ZERO).map(|m| (m.trips, m.wins, m.mean)), Some((2, 1, 6.0)));
     }
 }

@@ -6,6 +6,7 @@
 
 use super::board::BoardReader;
 use super::duty::{Duty, DutyReport};
+use super::ghost::MarketTap;
 use super::tally::{InstrumentTally, Tallies};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::guard::CorePulse;
@@ -136,6 +137,7 @@ pub struct CoreDuty<S, P> {
     has_ended: Flag,
     pulse: Option<CorePulse>,
     board: BoardReader,
+    tap: Option<MarketTap>,
 }
 
 /// What the core leaves behind.
@@ -177,6 +179,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             has_ended,
             pulse: None,
             board: BoardReader::default(),
+            tap: None,
         };
         (duty, StatusReader(reader))
     }
@@ -191,6 +194,21 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     pub fn watch(mut self, board: BoardReader) -> Self {
         self.board = board;
         self
+    }
+
+    /// Gives a ghost what is consumed of the market.
+    pub fn set_tap(&mut self, tap: MarketTap) {
+        self.tap = Some(tap);
+    }
+
+    /// A few figures of the engine, for whoever polls the core from its own thread.
+    pub(super) fn quick_status(&self) -> CoreStatus {
+        self.engine.quick_status()
+    }
+
+    /// What open positions lose at the mid, likewise.
+    pub(super) fn open_losses(&self) -> Money {
+        self.engine.open_losses()
     }
 
     /// Beats for a guard, and obeys its fence.
@@ -211,6 +229,10 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
                 self.commands.journal_event(&event);
                 self.engine.on_event(&event, &mut self.commands);
                 self.commands.tallies.on_event(&event, &self.engine);
+                // After its commands have left.
+                if let Some(tap) = &mut self.tap {
+                    tap.offer(&event);
+                }
             }
             Err(_) => self.decode_errors += 1,
         }

@@ -11,6 +11,7 @@ use super::clock_offset::{ClockOffset, OffsetEstimate, OffsetReader, OffsetWrite
 use super::core::{CoreDuty, CoreReport, StatusReader};
 use super::duty::{Duty, DutyReport};
 use super::gateway::{GatewayConfig, GatewayDuty, GatewayReport};
+use super::ghost::{GhostReport, MarketTap};
 use super::live_feed::{LiveFeedConfig, LiveFeedDuty};
 use super::reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 use super::recorder::{JournalBounds, RecorderDuty, RecorderReport};
@@ -64,6 +65,8 @@ pub struct LiveOptions {
     pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
     /// Slow brains beside the hot threads, and the board through which they speak to the core.
     pub analysts: Analysts,
+    /// Gives a ghost among the analysts what the core consumes of the market.
+    pub tap: Option<MarketTap>,
     /// Watches the hot threads; the process must then exit, since they cannot be ended.
     pub witness: Option<WitnessPlan>,
 }
@@ -136,6 +139,8 @@ pub struct LiveOutcome {
     pub reconcile: Option<ReconcileReport>,
     /// The orders over REST, if that is how they went.
     pub rest_orders: Option<RestOrdersReport>,
+    /// The ghost, if there was one and it did not panic.
+    pub ghost: Option<GhostReport>,
     /// Whether the thread of the analysts panicked: a bug, which does not end the run.
     pub has_lost_analysts: bool,
     /// Wall-clock seconds.
@@ -197,6 +202,7 @@ impl Live {
             rest_orders,
             guard,
             analysts,
+            tap,
             witness,
         } = options;
         let clock = Clock::new();
@@ -239,6 +245,9 @@ impl Live {
         inputs.append(&mut market_rings);
         let (core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
         let mut core = core.watch(analysts.board);
+        if let Some(tap) = tap {
+            core.set_tap(tap);
+        }
         let reconciler = match reconcile {
             Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
                 let (questions, to_reconciler) = spsc(COMMAND_RING_SLOTS);
@@ -446,7 +455,7 @@ impl Live {
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let mut feed: Option<FeedReport> = None;
         let (mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None);
-        let mut rest_orders = None;
+        let (mut rest_orders, mut ghost) = (None, None);
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -464,6 +473,7 @@ impl Live {
                     DutyReport::Recorder(report) => recorder = Some(*report),
                     DutyReport::Reconcile(report) => reconcile = Some(*report),
                     DutyReport::RestOrders(report) => rest_orders = Some(*report),
+                    DutyReport::Ghost(report) => ghost = Some(*report),
                     DutyReport::SimVenue(_) | DutyReport::None => {}
                 }
             }
@@ -491,6 +501,7 @@ impl Live {
             recorder,
             reconcile,
             rest_orders,
+            ghost,
             has_lost_analysts,
             elapsed_s,
             hot_allocations,

@@ -16,6 +16,7 @@ mod clock_offset;
 mod core;
 mod duty;
 mod gateway;
+mod ghost;
 mod latency;
 mod link;
 mod live;
@@ -44,6 +45,7 @@ pub use clock_offset::{ClockOffset, OffsetEstimate, OffsetReader, OffsetWriter, 
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport, WARM_EVERY_NS};
+pub use ghost::{GhostConfig, GhostDuty, GhostReader, GhostReport, MarketTap};
 pub use latency::{
     GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
 };
