@@ -89,6 +89,7 @@ fn a_record_above_the_bar_lets_it_out_and_the_switch_is_journaled_and_said() {
         let (before, after) = (journal.orders[0], journal.orders[1]);
         assert!(before == 0 && after > 0, "{journal:?}");
         assert_eq!(count(&found["orders"]["sent"]), after);
+        assert_eq!(found["hot_allocations"], 0, "the ghost's tap included");
         let first = journal.permits.iter().position(|&value| value == 1.0).unwrap();
         assert!(first > 0 && journal.permits[first..].iter().all(|&value| value == 1.0), "{journal:?}");
         assert!(

@@ -118,7 +118,6 @@ pub(super) fn line_in(text: &str, table: &str, key: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::config::Config;
 
     #[test]

@@ -757,6 +757,32 @@ fn what_shrinks_a_position_passes_without_permission() {
     assert_eq!(rig.engine.report().refused, []);
 }
 
+#[test]
+fn a_quote_that_would_grow_the_position_by_now_is_withdrawn_though_the_strategy_says_nothing_new() {
+    let mut rig = Rig::by_permit(quoting());
+    rig.go_live();
+    rig.permit(1.0);
+    rig.book(600_000, 600_001);
+    let bid = rig.answered()[0];
+    rig.fill(&bid, 1, 4);
+    rig.permit(0.0);
+    rig.answered();
+    rig.book(600_000, 600_001);
+    let ask = rig.answered().pop().unwrap();
+    assert_eq!((ask.side, ask.qty), (Side::Ask, Lots::new(4)));
+    rig.engine.strategy.qty = 0;
+    // Three of the four are sold otherwise.
+    rig.fill(&Command { client_id: ClientOrderId(999), ..ask }, 2, 3);
+    let amended = rig.answered();
+    assert_eq!(amended.iter().map(|c| (c.kind, c.qty)).collect::<Vec<_>>(), [(CommandKind::Amend, Lots::new(1))]);
+    // The rate budget fills up again.
+    rig.timer(1_000_000_000);
+    assert!(rig.answered().is_empty());
+    rig.fill(&Command { client_id: ClientOrderId(999), ..ask }, 3, 1);
+    let cancels = rig.answered();
+    assert!(cancels.len() == 1 && cancels[0].kind == CommandKind::Cancel, "{cancels:?}");
+}
+
 proptest::proptest! {
     /// Whatever permission and position do: an order that leaves without permission shrinks what is held at that moment.
     #[test]

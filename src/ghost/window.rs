@@ -82,19 +82,18 @@ impl TripWindow {
     /// # Cost
     /// Three passes over the window and one quantile.
     pub fn measures(&self, confidence: f64, open: Money) -> Option<Measures> {
+        let origin = *self.results.front()?;
         let count = self.results.len();
-        if count == 0 {
-            return None;
-        }
         let n = count as f64;
-        let results = || self.results.iter().map(|result| result.to_f64_lossy());
-        let closed = results().sum::<f64>() / n;
-        let around = |x: f64| x - closed;
+        // Counted from one of them, so that results which are all the same differ by exactly nothing.
+        let results = || self.results.iter().map(|result| result.saturating_sub(origin).to_f64_lossy());
+        let middle = results().sum::<f64>() / n;
+        let around = |x: f64| x - middle;
         let squares: f64 = results().map(|x| around(x) * around(x)).sum();
         let products: f64 = results().zip(results().skip(1)).map(|(x, next)| around(x) * around(next)).sum();
         let r = if squares > 0.0 { (products / squares).clamp(0.0, 1.0) } else { 0.0 };
         let effective = n * (1.0 - r) / (1.0 + r);
-        let mean = closed + open.min(Money::ZERO).to_f64_lossy() / n;
+        let mean = origin.to_f64_lossy() + middle + open.min(Money::ZERO).to_f64_lossy() / n;
         let is_told = effective >= EFFECTIVE_MIN;
         let deviation = if is_told { (squares / (n * (1.0 - 1.0 / effective))).sqrt() } else { f64::NAN };
         let bound = |t: f64| mean - t * deviation / effective.sqrt();
@@ -153,6 +152,15 @@ mod tests {
         assert_eq!(flat, up);
         assert!((flat.mean - down.mean - 2.0).abs() < 1e-12);
         assert!((flat.lower.unwrap() - down.lower.unwrap() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn results_that_are_all_the_same_are_their_own_bound() {
+        for count in 2..60 {
+            let found = window((0..count).map(|_| -108_700)).measures(0.95, Money::ZERO).unwrap();
+            assert_eq!((found.deviation, found.effective), (0.0, count as f64), "{found:?}");
+            assert_eq!(found.lower, Some(found.mean));
+        }
     }
 
     #[test]

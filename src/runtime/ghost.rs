@@ -227,3 +227,181 @@ impl<S: Strategy + Send> Duty for GhostDuty<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Limits;
+    use crate::ghost::Reason;
+    use crate::runtime::{Board, BoardReader};
+    use crate::strategy::{Take, View, Wishes};
+    use crate::types::{
+        Book, BookKind, BookState, BookStatus, Control, InstrumentSpec, Level, Lots, Meta, Product, Rate, Side, Step,
+        Symbol, Ticker, Ticks, VenueId,
+    };
+
+    /// In and out again, as often as it may.
+    struct Flip;
+
+    impl Strategy for Flip {
+        fn on_market(&mut self, view: &View<'_>, wishes: &mut Wishes) {
+            let (Some(bid), Some(ask)) = (view.touch.bid, view.touch.ask) else { return };
+            if view.working.iter().any(|qty| !qty.is_zero()) {
+                return;
+            }
+            let qty = Lots::new(10);
+            wishes.take = Some(if view.position.is_zero() {
+                Take { side: Side::Bid, px: ask.px, qty, reduce_only: false }
+            } else {
+                Take { side: Side::Ask, px: bid.px, qty, reduce_only: true }
+            });
+        }
+    }
+
+    struct Rig {
+        ghost: GhostDuty<Flip>,
+        tap: MarketTap,
+        status: GhostReader,
+        board: BoardReader,
+        permitted: Option<f64>,
+        now: u64,
+    }
+
+    impl Rig {
+        /// A ghost that may trade live after two trips, whatever they lose, unless it does not see the market.
+        fn new() -> Self {
+            let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
+            let symbol = Symbol::new(b"BTCUSDT").unwrap();
+            let spec =
+                InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, step("0.1"), step("0.001")).unwrap();
+            let table = InstrumentTable::new(vec![spec]).unwrap();
+            let mut board = Board::new();
+            let writer = board.writer(crate::types::BoardSlot::GhostPermit).unwrap();
+            let least = Money::new(-1_000 * Money::ONE.get());
+            let limits = Limits { window_ticks: 128, far_levels_max: 64, orders_max: 16, exec_ids_max: 64 };
+            let config = GhostConfig {
+                terms: PermitTerms { trips_min: 2, bar: least, bar_off: least, pause_ns: 0, ..PermitTerms::default() },
+                engine: EngineConfig { limits, ..EngineConfig::default() },
+                latency: SimLatency::default(),
+                queue: QueuePosition::default(),
+                balance: Money::new(10_000 * Money::ONE.get()),
+                leverage_e2: 500,
+            };
+            let (ghost, tap, status) = GhostDuty::new(config, &table, Flip, writer);
+            let board = board.into_reader();
+            let mut rig = Self { ghost, tap, status, board, permitted: None, now: 1_000_000_000 };
+            let meta = rig.meta();
+            rig.tap.offer(&Event::Ticker(Ticker {
+                meta,
+                mark_px: Money::ZERO,
+                index_px: Money::ZERO,
+                last_px: Ticks::new(600_000),
+                funding_rate: Rate::ZERO,
+                next_funding: Nanos::ZERO,
+            }));
+            let meta = rig.meta();
+            rig.tap.offer(&Event::BookStatus(BookStatus { meta, state: BookState::Live }));
+            rig
+        }
+
+        fn meta(&mut self) -> Meta {
+            self.now += 20_000_000;
+            Meta { recv: Nanos::new(self.now), seq: self.now, ..Meta::default() }
+        }
+
+        fn book(&mut self) {
+            let meta = self.meta();
+            let level = |px| [Level { px: Ticks::new(px), qty: Lots::new(100) }];
+            let (bids, asks, kind) = (level(600_000), level(600_001), BookKind::Snapshot);
+            self.tap.offer(&Event::Book(Book { meta, kind, cross_seq: meta.seq, bids: &bids, asks: &asks }));
+        }
+
+        fn poll(&mut self) -> usize {
+            let work = self.ghost.poll(Nanos::new(self.now));
+            self.permitted = self.board.change(0).map(|(_, value)| value).or(self.permitted);
+            work
+        }
+
+        /// The market moves for two seconds, and the ghost with it.
+        fn play(&mut self) {
+            for _ in 0..100 {
+                self.book();
+                while self.poll() > 0 {}
+            }
+        }
+
+        fn status(&self) -> GhostStatus {
+            self.status.read().unwrap()
+        }
+    }
+
+    #[test]
+    fn it_trades_on_paper_before_it_permits_and_says_what_it_permits() {
+        let mut rig = Rig::new();
+        rig.poll();
+        assert_eq!((rig.permitted, rig.status().reason), (Some(0.0), Reason::FewTrips));
+        rig.play();
+        let status = rig.status();
+        assert_eq!((rig.permitted, status.reason, status.switches), (Some(1.0), Reason::Proven, 1));
+        assert!(status.trips > 2 && status.fills >= 2 * status.trips && status.pnl_micros < 0, "{status:?}");
+        assert!(status.measures.unwrap().mean < 0.0);
+        let DutyReport::Ghost(report) = Box::new(rig.ghost).finish() else { panic!("it should leave a report") };
+        assert_eq!(report.core.engine.counts.fills, status.fills);
+        assert_eq!(report.status.trips, status.trips);
+    }
+
+    #[test]
+    fn it_repeats_what_it_permits_though_nothing_happens() {
+        let mut rig = Rig::new();
+        rig.play();
+        rig.board.change(0);
+        for _ in 0..3 {
+            rig.now += BEAT_EVERY_NS;
+            rig.ghost.poll(Nanos::new(rig.now));
+            assert_eq!(rig.board.change(0).map(|(_, value)| value), Some(1.0));
+        }
+    }
+
+    #[test]
+    fn behind_the_market_it_permits_nothing_until_it_has_caught_up() {
+        let mut rig = Rig::new();
+        rig.play();
+        (0..2_000).for_each(|_| rig.book());
+        rig.poll();
+        assert_eq!((rig.permitted, rig.status().reason), (Some(0.0), Reason::Behind));
+        while rig.poll() > 0 {}
+        rig.play();
+        assert_eq!((rig.permitted, rig.status().reason), (Some(1.0), Reason::Proven));
+    }
+
+    #[test]
+    fn an_event_that_was_lost_ends_its_permission_for_good() {
+        let mut rig = Rig::new();
+        rig.play();
+        let mut offered = 0;
+        while !rig.ghost.is_blind.is_set() {
+            assert!(rig.tap.ring.gauge().fill() <= TAP_RING_SLOTS);
+            rig.book();
+            offered += 1;
+        }
+        assert!(offered > TAP_RING_SLOTS / 2, "a book here takes two slots");
+        rig.poll();
+        assert_eq!((rig.permitted, rig.status().reason), (Some(0.0), Reason::Blind));
+        let (fill, trips) = (rig.tap.ring.gauge().fill(), rig.status().trips);
+        rig.play();
+        rig.play();
+        assert_eq!((rig.permitted, rig.status().reason, rig.status().trips), (Some(0.0), Reason::Blind, trips));
+        assert_eq!(rig.tap.ring.gauge().fill(), fill, "it is given nothing more");
+    }
+
+    #[test]
+    fn what_is_not_the_market_is_not_its_business() {
+        let mut rig = Rig::new();
+        let before = rig.tap.ring.gauge().fill();
+        let meta = rig.meta();
+        // A word to stop would end the paper session, a timer would be told twice.
+        rig.tap.offer(&Event::Control(meta, Control::Stop));
+        rig.tap.offer(&Event::Timer(meta));
+        assert_eq!(rig.tap.ring.gauge().fill(), before);
+    }
+}
