@@ -1,5 +1,7 @@
 //! The ghost of a run: how it is made from the configuration, what is said of it, and its part of the summary.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::config::Config;
@@ -37,23 +39,39 @@ pub fn begin(
     };
     let (duty, tap, reader) = GhostDuty::new(config, table, strategy, writer);
     analysts.duties.push(Box::new(duty));
-    Some((tap, GhostWatch { reader, terms, said: None }))
+    let fresh_for = Duration::from_nanos(ghost.fresh_for.0);
+    Some((tap, GhostWatch { reader, terms, fresh_for, said: None, heard: (0, Duration::ZERO), is_silent: false }))
 }
 
 /// Says when permission is given or withdrawn.
 pub struct GhostWatch {
     reader: GhostReader,
     terms: PermitTerms,
+    fresh_for: Duration,
     said: Option<(bool, u64)>,
+    /// The newest status by its number, and when it was first seen.
+    heard: (u64, Duration),
+    is_silent: bool,
 }
 
 impl GhostWatch {
-    /// What is to be said now, if anything is: whether trading is permitted, at the start and whenever that changes.
-    pub fn tick(&mut self) -> Option<String> {
+    /// What is to be said now, if anything is, `elapsed` since trading began: whether trading is permitted, at the start and whenever
+    /// that changes; and once that a ghost has gone silent, by which its permission lapses.
+    pub fn tick(&mut self, elapsed: Duration) -> Option<String> {
+        let version = self.reader.version();
+        if version != self.heard.0 {
+            self.heard = (version, elapsed);
+        }
+        let is_silent = elapsed.saturating_sub(self.heard.1) > self.fresh_for;
+        let was_silent = std::mem::replace(&mut self.is_silent, is_silent);
+        if is_silent {
+            let seconds = self.fresh_for.as_secs_f64();
+            return (!was_silent).then(|| format!("ghost: not heard of for {seconds} s: trading not permitted"));
+        }
         let status = self.reader.read()?;
         // A ghost that goes blind says so although nothing was permitted before.
         let key = (status.reason == Reason::Blind, status.switches);
-        (self.said.replace(key) != Some(key)).then(|| status.text(&self.terms))
+        (self.said.replace(key) != Some(key) || was_silent).then(|| status.text(&self.terms))
     }
 }
 
@@ -150,4 +168,41 @@ fn record(status: &GhostStatus) -> Option<Record> {
         effective_trips: m.effective,
         lower_bound: m.lower,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Duty;
+    use crate::types::{InstrumentSpec, Nanos, Product, Step, Symbol, VenueId};
+
+    #[test]
+    fn a_verdict_is_said_once_and_so_is_silence() {
+        let step = Step::from_text(b"0.1").unwrap();
+        let spec = InstrumentSpec::new(VenueId::BYBIT, Symbol::new(b"X").unwrap(), Product::Linear, step, step);
+        let table = InstrumentTable::new(vec![spec.unwrap()]).unwrap();
+        let (mut board, mut analysts) = (Board::new(), Analysts::default());
+        let mut config = Config::default();
+        let engine = config.engine();
+        let wallet = Money::ONE;
+        assert!(begin(&config, &engine, &table, wallet, &mut board, &mut analysts).is_none(), "it is off by default");
+        assert!(analysts.duties.is_empty());
+        config.ghost.enabled = true;
+        let (mut board, mut analysts) = (Board::new(), Analysts::default());
+        let (_tap, mut watch) = begin(&config, &engine, &table, wallet, &mut board, &mut analysts).unwrap();
+        let ghost: &mut Box<dyn Duty> = analysts.duties.first_mut().unwrap();
+        let mut at = |ms: u64, speaks: bool| {
+            if speaks {
+                ghost.poll(Nanos::from_millis(ms));
+            }
+            watch.tick(Duration::from_millis(ms))
+        };
+        assert_eq!(at(1_000, true).as_deref(), Some("ghost: 0 of 30 trips: trading not permitted"));
+        assert_eq!(at(2_000, true), None);
+        assert_eq!(at(6_999, false), None);
+        assert_eq!(at(7_001, false).as_deref(), Some("ghost: not heard of for 5 s: trading not permitted"));
+        assert_eq!(at(9_000, false), None);
+        assert!(at(9_500, true).is_some(), "it is back");
+        assert_eq!(at(9_600, true), None);
+    }
 }

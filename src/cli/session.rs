@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::access::{self, Access, Address};
-use super::ghost::GhostWatch;
 use super::guarded::Guarded;
 use super::memory::RssBytes;
 use super::opening::{SETTLE_COIN, closing_view, market_feeds, open_account};
@@ -399,7 +398,7 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
             status_line.tick(&status, trading.elapsed());
             keeper.tick(&status.risk);
         }
-        if let Some(text) = ghost.as_mut().and_then(GhostWatch::tick) {
+        if let Some(text) = ghost.as_mut().and_then(|ghost| ghost.tick(trading.elapsed())) {
             status_line.note(&text, trading.elapsed());
         }
         if let Some(text) = look(&live, trading.elapsed()) {

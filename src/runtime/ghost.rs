@@ -85,6 +85,11 @@ impl GhostReader {
     pub fn read(&self) -> Option<GhostStatus> {
         GhostStatus::from_words(self.0.read()?.1)
     }
+
+    /// A number that changes with each status.
+    pub fn version(&self) -> u64 {
+        self.0.version()
+    }
 }
 
 /// What the ghost leaves behind.
