@@ -44,6 +44,8 @@ pub mod journal;
 
 pub mod analytics;
 
+pub mod ghost;
+
 pub mod guard;
 pub mod scan;
 

@@ -71,7 +71,8 @@ fn a_bar_that_the_market_clears_is_traded_and_what_was_expected_is_held_against_
 fn an_instrument_that_is_kept_for_hedging_is_not_quoted_and_must_be_there() {
     let dir = Scratch::new("entry-hedge");
     let config = dir.file("hedge.toml");
-    let text = "[hedge]\nwith = [\"ETHUSDT\"]\nbound = \"100\"\nunwind = \"50\"\nsample-every = \"50ms\"\nmemory = \"60s\"\n";
+    let text =
+        "[hedge]\nwith = [\"ETHUSDT\"]\nbound = \"100\"\nunwind = \"50\"\nsample-every = \"50ms\"\nmemory = \"60s\"\n";
     std::fs::write(&config, text).unwrap();
     let json = dir.file("run.json");
     good(tercel(["run", "--for", "8s", "--config"]).arg(&config).arg("--json").arg(&json));

@@ -36,3 +36,4 @@ pub use reference::{Reference, Series, SeriesError};
 pub use report::{Report, ReportInput, VenueEnd};
 pub use session::{MARKS_MAX, Session, SessionConfig};
 pub use targets::{Bound, Finding, Metric, Target};
+pub(crate) use trips::{After, Trips};

@@ -78,11 +78,13 @@ impl Trips {
         self.trip.begin(position, at);
     }
 
-    /// An execution of `qty` for `fee` led to `after`.
-    pub fn on_fill(&mut self, qty: Lots, fee: Money, after: After, at: Nanos) {
+    /// An execution of `qty` for `fee` led to `after`; returns the result of the trip that it ended, if it did.
+    pub fn on_fill(&mut self, qty: Lots, fee: Money, after: After, at: Nanos) -> Option<Money> {
         if let Some(ended) = self.trip.on_fill(qty, fee, after, at) {
             self.counts.note(ended.result, at.saturating_since(ended.opened_at));
+            return Some(ended.result);
         }
+        None
     }
 
     /// The trips that ended.

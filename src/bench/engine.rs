@@ -9,8 +9,8 @@ use crate::engine::EngineConfig;
 use crate::net::WsLimits;
 use crate::risk::{FairLimits, RateLimits, RiskLimits};
 use crate::runtime::{
-    BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions, WARM_EVERY_NS,
-    WitnessPlan, clock_offset,
+    Analysts, BAN_PAUSE_NS, Dial, GatewayConfig, LatencyStages, LinkConfig, Live, LiveFeedConfig, LiveOptions,
+    WARM_EVERY_NS, WitnessPlan, clock_offset,
 };
 use crate::types::{Balance, Control, Event, Meta, Money, Product, Rate, VenueId};
 use crate::venue::bybit::encode::subscribe;
@@ -130,6 +130,8 @@ fn start_with(peer: &Peer, case: &Case, witness: Option<WitnessPlan>) -> Result<
         reconcile: None,
         guard: None,
         rest_orders: None,
+        analysts: Analysts::default(),
+        tap: None,
         table,
     };
     Ok(Live::start(live_options, engine_config(), strategy)?)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::Config;
-use crate::engine::{Engine, EngineConfig, NoProbe, Probe};
+use crate::engine::{Engine, NoProbe, Probe};
 use crate::journal::{JournalHeader, JournalReader, journals};
 use crate::runtime::{Difference, rerun};
 use crate::strategy::BuiltIn;
@@ -52,8 +52,7 @@ pub fn engine<P: Probe>(
     probe: P,
 ) -> Result<Engine<BuiltIn, P>, Failure> {
     let config = Config::parse(&header.config, Path::new("the journal's configuration"))?;
-    let engine = EngineConfig { reconcile: config.reconcile(), ..config.engine() };
-    Ok(Engine::with_probe(table, engine, config.strategy(table.len()), probe))
+    Ok(Engine::with_probe(table, config.live_engine(), config.strategy(table.len()), probe))
 }
 
 /// An order's id as it stands on the wire.

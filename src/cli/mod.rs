@@ -42,6 +42,7 @@ mod entry_report;
 mod explain;
 mod faults;
 mod generate;
+mod ghost;
 mod guard;
 mod guarded;
 mod hot_path;

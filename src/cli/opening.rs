@@ -33,6 +33,8 @@ pub struct Opening {
     pub clock_offset: ClockOffset,
     /// Venue time at which this session's executions begin, in milliseconds.
     pub began_ms: u64,
+    /// The account's wallet.
+    pub wallet: Money,
 }
 
 /// Asks the venue for everything that must be known before the engine can be made, and leaves nothing of an earlier run
@@ -100,9 +102,10 @@ pub fn open_account(
     if config.strategy.name != StrategyName::Watch {
         set_leverages(rest, &table, config.risk.leverage_e2, &venue_now, signals)?;
     }
-    rest.wallet_balance(&mut decoder, SETTLE_COIN, venue_now())?
+    let balance = rest
+        .wallet_balance(&mut decoder, SETTLE_COIN, venue_now())?
         .ok_or_else(|| Failure::usage(format!("the account holds no {SETTLE_COIN}")))?;
-    Ok(Opening { table, clock_offset, began_ms })
+    Ok(Opening { table, clock_offset, began_ms, wallet: balance.wallet })
 }
 
 /// Time between two of many requests for leverage: nine a second, of the ten that the venue allows.

@@ -99,11 +99,11 @@ fn trade(args: &PaperArgs, config: &Config, address: &Address, signals: &StopSig
     let feeds = market_feeds(&table, address, config)?;
     let session = Session::new(&table, args.report.session(config, false)?);
     let strategy = config.strategy(table.len());
-    let engine = config.engine_for(&table).map_err(Failure::usage)?;
+    config.check_against(&table).map_err(Failure::usage)?;
     let captures = Captures { files: Vec::new(), venues: vec![VenueId::BYBIT], table };
     let options = captures.options(config, FeedConfig::default())?;
     let options = ReplayOptions { observer: Some(Box::new(Watcher::new(session, None))), ..options };
-    let (stopping, began) = (Flag::new(), Instant::now());
+    let (stopping, engine, began) = (Flag::new(), config.engine(), Instant::now());
     let stop = stopping.clone();
     let trading = std::thread::Builder::new()
         .name("paper".to_owned())

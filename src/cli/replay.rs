@@ -76,9 +76,9 @@ pub fn run(args: ReplayArgs) -> Outcome {
     };
     let strategy = config.strategy(captures.table.len());
     let options = ReplayOptions { command_log, ..captures.options(&config, feed)? };
-    let engine = config.engine_for(&captures.table).map_err(Failure::usage)?;
+    config.check_against(&captures.table).map_err(Failure::usage)?;
     let rss = RssBytes::begin();
-    let outcome = replay(tape, options, engine, strategy)?;
+    let outcome = replay(tape, options, config.engine(), strategy)?;
     let rss = rss.end();
     if let Some(error) = &outcome.sim.command_log_error {
         let path = args.commands.unwrap_or_default();
@@ -105,6 +105,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         topology: config.threads.topology.to_string(),
         timeline: Vec::new(),
         connections: None,
+        ghost: None,
     });
     let c = &outcome.feed.counters;
     println!(

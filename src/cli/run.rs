@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::access::{self, Access};
+use super::ghost::GhostSummary;
 use super::guarded::GuardArgs;
 use super::report::closing_report;
 use super::session::{Ended, Place, TradeArgs, play};
@@ -86,6 +87,7 @@ fn tell(args: &RunArgs, config: &Config, access: &Access, ended: Ended) -> Outco
     let Ended { outcome, view, rss, timeline, end, .. } = ended;
     let latency = outcome.gateway.latency.summary();
     let first_errors = first_errors(&outcome);
+    let ghost = outcome.ghost.as_ref().map(|ghost| GhostSummary::new(ghost, &outcome.core));
     let summary = Summary::new(&Parts {
         elapsed_s: outcome.elapsed_s,
         feed: &outcome.feed.counters,
@@ -98,9 +100,13 @@ fn tell(args: &RunArgs, config: &Config, access: &Access, ended: Ended) -> Outco
         topology: config.threads.topology.to_string(),
         timeline,
         connections: Some(ConnectionsSummary::new(&outcome)),
+        ghost: ghost.clone(),
     });
     tell_ran(config, access, &outcome, &first_errors);
     print!("{}", closing_report(&outcome.core.engine, view.as_ref(), &latency));
+    if let Some(ghost) = &ghost {
+        print!("{}", ghost.text());
+    }
     if let Some(recorder) = &outcome.recorder {
         match &recorder.error {
             Some(error) => println!("journal {}: NOT WHOLE: {error}", recorder.path.display()),

@@ -18,12 +18,12 @@ use super::universe::{Refresh, fit_limits};
 use super::{Failure, run_id};
 use crate::book::L2Book;
 use crate::config::{Config, Environment};
-use crate::engine::EngineConfig;
 use crate::guard::Halt;
 use crate::journal::JournalHeader;
 use crate::net::{WsLimits, tls};
 use crate::runtime::{
-    Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile, ReconcilerConfig, clock_offset,
+    Analysts, Board, Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile,
+    ReconcilerConfig, clock_offset,
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, Meta};
@@ -258,8 +258,8 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
     let opening = open_account(&rest, config, &access.address.rest, run_id, &now, signals)?;
     let table = opening.table;
     let depth = config.venue.book_depth;
-    let mut engine =
-        EngineConfig { reconcile: config.reconcile(), ..config.engine_for(&table).map_err(Failure::usage)? };
+    config.check_against(&table).map_err(Failure::usage)?;
+    let mut engine = config.live_engine();
     if config.scan.subscribe > 0 && config.instruments.is_empty() {
         let given = engine.limits;
         engine.limits = fit_limits(given, table.len(), depth, config.scan.books_mib_max << 20)?;
@@ -304,6 +304,10 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         }
         None => None,
     };
+    let (mut board, mut analysts) = (Board::new(), Analysts::default());
+    let ghost = super::ghost::begin(config, &engine, &table, opening.wallet, &mut board, &mut analysts);
+    let (tap, mut ghost) = ghost.unzip();
+    analysts.board = board.into_reader();
     let (offset_writer, offset_reader) = clock_offset();
     let real_time = super::doctor::real_time(config)?;
     let options = LiveOptions {
@@ -338,6 +342,8 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
         rest_orders,
+        analysts,
+        tap,
     };
     super::memory::lock(config.threads.lock_memory)?;
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
@@ -392,6 +398,9 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         if let Some(status) = live.status().read() {
             status_line.tick(&status, trading.elapsed());
             keeper.tick(&status.risk);
+        }
+        if let Some(text) = ghost.as_mut().and_then(|ghost| ghost.tick(trading.elapsed())) {
+            status_line.note(&text, trading.elapsed());
         }
         if let Some(text) = look(&live, trading.elapsed()) {
             status_line.note(&text, trading.elapsed());

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::entry_report::entry_json;
+use super::ghost::GhostSummary;
 use super::memory::RssBytes;
 use crate::engine::{AccountCounts, EngineReport, HedgeReport, PnlSplit};
 use crate::risk::Layer;
@@ -209,6 +210,8 @@ pub struct Summary {
     entry: serde_json::Value,
     /// Hedges; `null` if none were asked for.
     hedge: Option<HedgeSummary>,
+    /// The ghost's record beside what the live engine did; `null` without a ghost.
+    ghost: Option<GhostSummary>,
     events: u64,
     commands: u64,
     conflated: u64,
@@ -292,6 +295,8 @@ pub struct Parts<'a> {
     pub timeline: Vec<String>,
     /// What its connections went through.
     pub connections: Option<ConnectionsSummary>,
+    /// Its ghost, if it had one.
+    pub ghost: Option<GhostSummary>,
 }
 
 pub(super) const fn state_name(state: BookState) -> &'static str {
@@ -400,6 +405,7 @@ impl Summary {
             risk: RiskSummary::new(engine),
             entry: entry_json(engine),
             hedge: engine.hedge.as_ref().map(HedgeSummary::from),
+            ghost: parts.ghost.clone(),
             rss_bytes: parts.rss,
             events: engine.counts.events,
             commands: engine.counts.commands,

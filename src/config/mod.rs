@@ -7,6 +7,7 @@ mod value;
 #[macro_use]
 mod table;
 mod entry;
+mod ghost;
 mod hedge;
 mod protect;
 mod scan;
@@ -18,13 +19,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use entry::{EdgeTable, KellyTable, LeverageTable, PaceTable};
+pub use ghost::GhostTable;
 pub use hedge::HedgeTable;
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
-pub use value::{Bps, Duration, LatencyText, MoneyText, Size, parse_duration};
+pub use value::{Bps, Duration, LatencyText, MoneyText, SignedMoneyText, Size, parse_duration};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::journal::Retention;
@@ -85,6 +87,8 @@ pub struct Config {
     pub hedge: HedgeTable,
     /// Breakers.
     pub breakers: BreakersTable,
+    /// The ghost trader.
+    pub ghost: GhostTable,
     /// Fair trading.
     pub fair: FairTable,
     /// How a run is stopped.
@@ -765,6 +769,7 @@ impl Config {
         entry::check(&self.edge, &self.kelly, &self.leverage, &self.pace)
             .map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         self.hedge.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        self.ghost.check().map_err(|(key, why)| format!("{}: {why}", ghost::line_in(text, "ghost", key)))?;
         let whole = Rate::ONE;
         for (key, rate) in [
             ("reinvest-bps", self.risk.reinvest_bps.0),
@@ -868,15 +873,23 @@ impl Config {
         Ok(())
     }
 
-    /// What the engine is told that trades the instruments of `table`.
+    /// Checks what is named against the instruments of a session.
     ///
     /// # Errors
     /// A sentence: an instrument that the configuration names is not among them.
-    pub fn engine_for(&self, table: &InstrumentTable) -> Result<EngineConfig, String> {
+    pub fn check_against(&self, table: &InstrumentTable) -> Result<(), String> {
         match self.hedge.missing(table) {
             Some(missing) => Err(format!("hedge.with: `{missing}` is not among the instruments of this session")),
-            None => Ok(self.engine()),
+            None => Ok(()),
         }
+    }
+
+    /// What the engine of a live run is told, and one that replays its journal: it asks the venue for its account, and needs the
+    /// ghost's permission where that is configured.
+    pub fn live_engine(&self) -> EngineConfig {
+        let engine = self.engine();
+        let risk = RiskLimits { permit_fresh_ns: self.ghost.permit_fresh_ns(), ..engine.risk };
+        EngineConfig { reconcile: self.reconcile(), risk, ..engine }
     }
 
     /// What the engine is told.
@@ -908,6 +921,7 @@ impl Config {
                 duplicate_within_ns: risk.duplicate_within.0,
                 day_loss_max: risk.day_loss_max.0,
                 drawdown_max: risk.drawdown_max.0,
+                permit_fresh_ns: None,
                 fair: self.fair.limits(),
             },
             breakers: self.breakers.breakers(&self.stop),

@@ -15,6 +15,10 @@ use crate::types::{Money, Rate, Step};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoneyText(pub Money);
 
+/// An amount of money that may lie below zero, written likewise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedMoneyText(pub Money);
+
 /// Hundredths of a percent, written as a string or a whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bps(pub Rate);
@@ -220,6 +224,26 @@ impl<'de> Deserialize<'de> for MoneyText {
 }
 
 impl Serialize for MoneyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl FromStr for SignedMoneyText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Money::parse(text.as_bytes()).map(Self).map_err(|e| format!("found `{text}`: {e}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for SignedMoneyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DecimalVisitor)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for SignedMoneyText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }

@@ -6,8 +6,8 @@ use super::portfolio::Holding;
 use crate::book::{Certificate, FusedTop, L2Book};
 use crate::risk::{Breaker, BreakerConfig, BreakerLevel, Exposure, Flow};
 use crate::signal::Signals;
-use crate::strategy::{View, Wish, Wishes};
-use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Ticker, Ticks};
+use crate::strategy::{View, Wish, Wishes, shrinking};
+use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Side, Ticker, Ticks};
 
 /// One side of our quote: what is wanted, and the order that works for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -168,6 +168,18 @@ impl Instrument {
         for quote in &mut self.quotes {
             if let Some((_, qty)) = &mut quote.wanted {
                 *qty = config.shrunk(BreakerLevel::Shrink, *qty);
+                quote.is_dirty = true;
+            }
+        }
+    }
+
+    /// What is still wanted from before is cut down to what shrinks the position, as that is by now.
+    pub fn keep_what_shrinks(&mut self) {
+        for (quote, side) in self.quotes.iter_mut().zip([Side::Bid, Side::Ask]) {
+            let Some((px, qty)) = quote.wanted else { continue };
+            let kept = shrinking(side, qty, self.exposure.position, self.spec.min_qty);
+            if kept != Some(qty) {
+                quote.wanted = kept.map(|qty| (px, qty));
                 quote.is_dirty = true;
             }
         }

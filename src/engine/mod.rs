@@ -19,6 +19,7 @@ mod hedge;
 mod hedge_tests;
 mod instrument;
 mod ledger;
+mod permit;
 mod portfolio;
 mod protect;
 mod quoter;
@@ -45,9 +46,9 @@ use crate::risk::{
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
-    Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Ticks, TimeInForce, Top,
-    Trade,
+    Ack, Balance, BoardSlot, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event,
+    Fill, InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Signal, Ticker, Ticks,
+    TimeInForce, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -291,7 +292,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
             Event::Carried(carried) => self.on_carried(carried, out),
-            Event::Signal(_) | Event::Sent(_) => {}
+            Event::Signal(signal) => self.on_signal(signal, out),
+            Event::Sent(_) => {}
         }
     }
 
@@ -387,6 +389,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.work_quotes(id, out);
     }
 
+    /// A slow brain's newest value; slots that are not known mean nothing.
+    fn on_signal(&mut self, signal: &Signal, out: &mut impl CommandSink) {
+        if BoardSlot::from_number(signal.slot) == Some(BoardSlot::GhostPermit) {
+            self.on_permit(signal.value, out);
+        }
+    }
+
     fn on_balance(&mut self, balance: &Balance) {
         if self.wallet_start.is_none() || self.account.adopts() {
             self.wallet_start = Some(balance.wallet);
@@ -399,6 +408,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.doubt_unanswered(self.config.answer_within_ns);
         self.mark_equity();
         self.work_breakers(out);
+        self.obey_permit(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
@@ -468,18 +478,27 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         let mut wishes = Wishes::default();
         ask(&mut self.strategy, &view, &mut wishes);
+        let is_shrunk = instrument.level == BreakerLevel::Shrink;
+        if is_shrunk {
+            wishes.shrink(|qty| self.config.breakers.shrunk(BreakerLevel::Shrink, qty));
+        }
         if self.entry.is_on() {
             let opening = if self.entry.counts_openings() { openings(&self.instruments, id) } else { 0 };
-            let leverage_e2 = self.risk.limits().leverage_e2;
+            // What a breaker has made smaller is not made larger again.
+            let leverage_e2 = if is_shrunk { 100 } else { self.risk.limits().leverage_e2 };
             let means = Means { capital: self.risk.capital(), leverage_e2, opening };
             self.entry.shape(&view, &means, &mut wishes);
         }
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
-        if instrument.level == BreakerLevel::Shrink {
-            wishes.shrink(|qty| self.config.breakers.shrunk(BreakerLevel::Shrink, qty));
+        let may_grow = self.risk.is_permitted(self.now);
+        if !may_grow {
+            wishes.only_shrink(instrument.exposure.position, instrument.spec.min_qty);
         }
         self.probe.wished(&instrument.view(id, self.now), &wishes);
         self.counts.conflated += instrument.note_wishes(&wishes);
+        if !may_grow {
+            instrument.keep_what_shrinks();
+        }
         if instrument.has_work() {
             self.work_quotes(id, out);
         }

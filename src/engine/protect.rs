@@ -18,6 +18,8 @@ pub(super) struct Protection {
     day_number: u64,
     /// Everything is to be closed: it was asked for, or a breaker has halted trading.
     pub is_closing: bool,
+    /// Whether the ghost permitted trading when it was looked at last.
+    pub is_permitted: bool,
 }
 
 impl<S: Strategy, P: Probe> Engine<S, P> {

@@ -149,6 +149,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
     }
 
+    /// Sum of what open positions lose at the mid, zero or below; those that win are not set against it.
+    pub fn open_losses(&self) -> Money {
+        self.instruments.iter().fold(Money::ZERO, |sum, i| {
+            let profit = i.holding.profit(&i.spec, i.fused.touch()).saturating_sub(i.holding.wallet_change());
+            sum.saturating_add(profit.min(Money::ZERO))
+        })
+    }
+
     /// Collects the report.
     pub fn report(&self) -> EngineReport {
         let books = self

@@ -2,8 +2,8 @@ use super::*;
 use crate::risk::{BreakerConfig, BreakerLevel, Layer, OpenSide, Refusal, RiskState, day_of};
 use crate::strategy::{Forecast, Take};
 use crate::types::{
-    BookKind, Carried, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, OrderStatus, OrderUpdate,
-    Product, Rate, Step, Symbol, Ticks, TimeInForce, TopCheck, VenueId,
+    BoardSlot, BookKind, Carried, Command, CommandKind, InstrumentSpec, Level, LinkKind, Lots, Op, OrderStatus,
+    OrderUpdate, Product, Rate, Step, Symbol, Ticks, TimeInForce, TopCheck, VenueId,
 };
 
 /// Quotes a fixed distance from the touch, and takes once when told to.
@@ -669,4 +669,157 @@ fn a_rejected_order_that_was_filled_after_all_is_no_error_any_more() {
     rig.timer(50_000_000);
     assert_eq!(rig.engine.report().orders.rejected, 0, "it should have counted, and count no more");
     assert_eq!(rig.engine.breaker_levels()[3], BreakerLevel::Normal);
+}
+
+impl Rig {
+    /// An engine that needs the ghost's permission, which lapses after a second.
+    fn by_permit(strategy: Fixed) -> Self {
+        Self::with(strategy, |config| config.risk.permit_fresh_ns = Some(1_000_000_000))
+    }
+
+    fn permit(&mut self, value: f64) {
+        let meta = self.meta();
+        self.event(Event::Signal(Signal { meta, slot: BoardSlot::GhostPermit as u16, value }));
+    }
+}
+
+#[test]
+fn without_the_ghosts_permission_nothing_is_entered_and_nothing_is_refused_again_and_again() {
+    let mut rig = Rig::by_permit(quoting());
+    rig.go_live();
+    rig.engine.strategy.take = true;
+    for n in 0..100 {
+        rig.book(600_000 + n, 600_001 + n);
+    }
+    assert!(rig.taken().is_empty());
+    assert_eq!(rig.engine.report().refused, [], "what is not wanted is not refused");
+    // What does not come from a wish meets the check.
+    let (id, px, tif) = (InstrumentId(0), Ticks::new(600_000), TimeInForce::PostOnly);
+    let Rig { engine, out, .. } = &mut rig;
+    assert_eq!(engine.place(id, Side::Bid, px, Lots::new(10), tif, false, out), Err(Refusal::Ghost));
+    for value in [0.0, 0.5, -1.0, 2.0, f64::NAN, f64::INFINITY] {
+        rig.permit(value);
+        rig.book(600_000, 600_001);
+        assert!(rig.taken().is_empty(), "{value} is no permission");
+    }
+    rig.event(Event::Signal(Signal { meta: Meta::default(), slot: 999, value: 1.0 }));
+    rig.book(600_000, 600_001);
+    assert!(rig.taken().is_empty(), "nor is a slot that is not the ghost's");
+}
+
+#[test]
+fn permission_lets_orders_out_until_it_is_taken_back_or_has_lapsed() {
+    let mut rig = Rig::by_permit(quoting());
+    rig.go_live();
+    for ends_by_word in [true, false] {
+        // The rate budget fills up again.
+        rig.timer(1_000_000_000);
+        rig.permit(1.0);
+        rig.book(600_000, 600_001);
+        let sent = rig.answered();
+        assert_eq!(sent.iter().filter(|c| c.kind == CommandKind::New).count(), 2, "{sent:?}");
+        if ends_by_word {
+            rig.permit(0.0);
+        } else {
+            rig.timer(900_000_000);
+            assert!(rig.answered().is_empty(), "it is still fresh");
+            // Each word counts anew.
+            rig.permit(1.0);
+            rig.timer(900_000_000);
+            assert!(rig.answered().is_empty(), "it is fresh again");
+            rig.timer(200_000_000);
+        }
+        let cancels = rig.answered();
+        assert!(cancels.len() == 2 && cancels.iter().all(|c| c.kind == CommandKind::Cancel), "{cancels:?}");
+        rig.book(600_010, 600_011);
+        assert!(rig.taken().is_empty());
+    }
+}
+
+#[test]
+fn what_shrinks_a_position_passes_without_permission() {
+    let mut rig = Rig::by_permit(quoting());
+    rig.go_live();
+    rig.permit(1.0);
+    rig.book(600_000, 600_001);
+    let bid = rig.answered()[0];
+    rig.fill(&bid, 1, 4);
+    rig.answered();
+    rig.permit(0.0);
+    rig.answered();
+    rig.book(600_020, 600_021);
+    let sent = rig.answered();
+    // Four are held: four of the ten are offered, and nothing is bid for.
+    assert_eq!(
+        sent.iter().map(|c| (c.kind, c.side, c.qty)).collect::<Vec<_>>(),
+        [(CommandKind::New, Side::Ask, Lots::new(4))]
+    );
+    rig.fill(&sent[0], 2, 3);
+    rig.book(600_020, 600_021);
+    assert!(rig.taken().iter().all(|c| c.side == Side::Ask), "one is left");
+    assert_eq!(rig.engine.report().refused, []);
+}
+
+#[test]
+fn a_quote_that_would_grow_the_position_by_now_is_withdrawn_though_the_strategy_says_nothing_new() {
+    let mut rig = Rig::by_permit(quoting());
+    rig.go_live();
+    rig.permit(1.0);
+    rig.book(600_000, 600_001);
+    let bid = rig.answered()[0];
+    rig.fill(&bid, 1, 4);
+    rig.permit(0.0);
+    rig.answered();
+    rig.book(600_000, 600_001);
+    let ask = rig.answered().pop().unwrap();
+    assert_eq!((ask.side, ask.qty), (Side::Ask, Lots::new(4)));
+    rig.engine.strategy.qty = 0;
+    // Three of the four are sold otherwise.
+    rig.fill(&Command { client_id: ClientOrderId(999), ..ask }, 2, 3);
+    let amended = rig.answered();
+    assert_eq!(amended.iter().map(|c| (c.kind, c.qty)).collect::<Vec<_>>(), [(CommandKind::Amend, Lots::new(1))]);
+    // The rate budget fills up again.
+    rig.timer(1_000_000_000);
+    assert!(rig.answered().is_empty());
+    rig.fill(&Command { client_id: ClientOrderId(999), ..ask }, 3, 1);
+    let cancels = rig.answered();
+    assert!(cancels.len() == 1 && cancels[0].kind == CommandKind::Cancel, "{cancels:?}");
+}
+
+proptest::proptest! {
+    /// Whatever permission and position do: an order that leaves without permission shrinks what is held at that moment.
+    #[test]
+    fn nothing_that_grows_leaves_without_permission(
+        steps in proptest::collection::vec((0u8..7, 0i64..12, 1i64..11), 1..120)
+    ) {
+        let mut rig = Rig::by_permit(quoting());
+        rig.go_live();
+        let mut working: Vec<Command> = Vec::new();
+        for (step, (what, move_by, qty)) in steps.into_iter().enumerate() {
+            match what {
+                0 => rig.permit(1.0),
+                1 => rig.permit(0.0),
+                2 => rig.timer(300_000_000),
+                3 if !working.is_empty() => {
+                    let order = working[move_by as usize % working.len()];
+                    rig.fill(&order, 1_000 + step as u128, qty.min(order.qty.get()));
+                }
+                4 => rig.engine.strategy.take = true,
+                _ => rig.book(600_000 + move_by, 600_001 + move_by),
+            }
+            let position = rig.engine.instruments[0].exposure.position.get();
+            let is_permitted = rig.engine.risk.is_permitted(rig.engine.now);
+            for command in rig.taken() {
+                if matches!(command.kind, CommandKind::New | CommandKind::Amend) && !is_permitted {
+                    proptest::prop_assert!(position.signum() == -command.side.sign(), "{:?} at {}", command, position);
+                }
+                if command.kind == CommandKind::New {
+                    if !is_permitted {
+                        proptest::prop_assert!(command.qty.get() <= position.abs(), "{:?} at {}", command, position);
+                    }
+                    working.push(command);
+                }
+            }
+        }
+    }
 }

@@ -100,6 +100,8 @@ impl Risk {
         add(Refusal::Drawdown, Some(fall < most), !shrinks, money(fall), Bound::Below(Measure::Money(most)));
         let may_grow = r.level < BreakerLevel::ReduceOnly;
         add(Refusal::Breaker, Some(may_grow), !shrinks, Some(Measure::Is(may_grow)), Bound::Is(true));
+        let (is_needed, is_given) = (limits.permit_fresh_ns.is_some(), self.is_permitted(r.now));
+        add(Refusal::Ghost, Some(is_given), is_needed && !shrinks, Some(Measure::Is(is_given)), Bound::Is(true));
 
         let both = r.touch.bid.zip(r.touch.ask);
         let is_live = r.is_book_live && both.is_some();

@@ -57,6 +57,8 @@ refusals! {
     Drawdown = "drawdown",
     /// A breaker stands at reduce-only or beyond: only shrinking orders pass.
     Breaker = "breaker",
+    /// The ghost's record does not permit trading, or was not heard of for too long: only shrinking orders pass.
+    Ghost = "ghost",
     /// The book is not proven whole (nothing received, a gap, being resynchronised), or a side is empty.
     BookNotLive = "book_not_live",
     /// The best bid is not below the best ask.
@@ -161,6 +163,8 @@ pub struct RiskLimits {
     pub day_loss_max: Money,
     /// Fall of equity from its peak at which only shrinking orders pass.
     pub drawdown_max: Money,
+    /// Age at which the ghost's permission has lapsed, in nanoseconds; `None`: none is needed.
+    pub permit_fresh_ns: Option<u64>,
     /// Patterns in our own flow.
     pub fair: FairLimits,
 }
@@ -187,6 +191,7 @@ impl Default for RiskLimits {
             duplicate_within_ns: 50_000_000,
             day_loss_max: whole(200),
             drawdown_max: whole(200),
+            permit_fresh_ns: None,
             fair: FairLimits::default(),
         }
     }
@@ -300,6 +305,8 @@ pub struct Risk {
     net: [Money; 2],
     is_same_day: bool,
     is_trading: bool,
+    /// When the ghost permitted trading last, unless it has taken that back.
+    permitted_at: Option<Nanos>,
     refused: [u64; Refusal::ALL.len()],
     #[cfg(test)]
     taken_out: Option<Refusal>,
@@ -321,6 +328,7 @@ impl Risk {
             net: [Money::ZERO; 2],
             is_same_day: false,
             is_trading: false,
+            permitted_at: None,
             refused: [0; Refusal::ALL.len()],
             #[cfg(test)]
             taken_out: None,
@@ -343,6 +351,19 @@ impl Risk {
     #[inline]
     pub fn is_trading(&self) -> bool {
         self.is_trading
+    }
+
+    /// The ghost permits trading, or does not.
+    pub fn on_permit(&mut self, is_given: bool, now: Nanos) {
+        self.permitted_at = is_given.then_some(now);
+    }
+
+    /// Whether the ghost permits trading; always, where no permission is needed.
+    #[inline]
+    pub fn is_permitted(&self, now: Nanos) -> bool {
+        self.limits
+            .permit_fresh_ns
+            .is_none_or(|fresh_ns| self.permitted_at.is_some_and(|at| now.saturating_since(at) <= fresh_ns))
     }
 
     /// Takes the account's equity: wallet and unrealised profit. The first of a day (UTC) is the day's start.
@@ -512,6 +533,7 @@ impl Risk {
             check!(self, DayLoss, loss < limits.day_loss_max);
             check!(self, Drawdown, self.equity_peak.saturating_sub(self.equity) < limits.drawdown_max);
             check!(self, Breaker, r.level < BreakerLevel::ReduceOnly);
+            check!(self, Ghost, self.is_permitted(r.now));
         }
         let (Some(bid), Some(ask)) = (r.touch.bid, r.touch.ask) else { return Some(Refusal::BookNotLive) };
         check!(self, BookNotLive, r.is_book_live);

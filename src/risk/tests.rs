@@ -40,6 +40,8 @@ struct Case {
     level: BreakerLevel,
     takes: bool,
     flow: Flow,
+    /// Since when the ghost permits trading, in nanoseconds; `None`: it does not.
+    permitted: Option<u64>,
 }
 
 fn case() -> Case {
@@ -63,6 +65,7 @@ fn case() -> Case {
         level: BreakerLevel::Normal,
         takes: false,
         flow: Flow::default(),
+        permitted: None,
     }
 }
 
@@ -77,6 +80,7 @@ impl Case {
         risk.on_equity(Money::new(10_000 * Money::ONE.get()), NOW);
         risk.on_equity(Money::new(self.equity * Money::ONE.get()), NOW);
         risk.set_trading(self.trading);
+        risk.on_permit(self.permitted.is_some(), Nanos::new(self.permitted.unwrap_or(0)));
         let mut exposure = self.exposure;
         risk.recount(&mut exposure, &self.spec, Ticks::new(600_000));
         let request = Request {
@@ -136,6 +140,29 @@ fn breaking(rule: Refusal, side: Side) -> Flow {
     flow
 }
 
+/// Limits by which the ghost's permission is needed, and lapses after 100 ns.
+fn by_permit() -> RiskLimits {
+    RiskLimits { permit_fresh_ns: Some(100), ..RiskLimits::default() }
+}
+
+#[test]
+fn a_fresh_permission_lets_an_order_pass_and_one_that_was_taken_back_does_not() {
+    for (permitted, now, want) in [
+        (Some(NOW.get() - 100), NOW.get(), None),
+        (Some(NOW.get()), NOW.get(), None),
+        (Some(NOW.get() - 100), NOW.get() + 1, Some(Refusal::Ghost)),
+        (None, NOW.get(), Some(Refusal::Ghost)),
+    ] {
+        assert_eq!(Case { limits: by_permit(), permitted, now, ..case() }.check(), want, "{permitted:?} at {now}");
+    }
+    let mut risk = Risk::new(by_permit());
+    risk.on_permit(true, NOW);
+    assert!(risk.is_permitted(NOW));
+    risk.on_permit(false, NOW);
+    assert!(!risk.is_permitted(NOW));
+    assert!(Risk::new(RiskLimits::default()).is_permitted(NOW), "where none is needed");
+}
+
 /// For every reason an order that it alone stops.
 fn causes() -> Vec<(Refusal, Case)> {
     vec![
@@ -157,6 +184,8 @@ fn causes() -> Vec<(Refusal, Case)> {
             },
         ),
         (Refusal::Breaker, Case { level: BreakerLevel::ReduceOnly, ..case() }),
+        (Refusal::Ghost, Case { limits: by_permit(), ..case() }),
+        (Refusal::Ghost, Case { limits: by_permit(), permitted: Some(NOW.get() - 101), ..case() }),
         (Refusal::BookNotLive, Case { live: false, ..case() }),
         (Refusal::BookNotLive, Case { touch: Touch { bid: None, ..case().touch }, ..case() }),
         (Refusal::CrossedBook, Case { touch: Touch { ask: case().touch.bid, ..case().touch }, ..case() }),
@@ -345,6 +374,7 @@ fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option
         leverage_e2: d.leverage_e2,
         day_loss_max: day_loss,
         drawdown_max: drawdown,
+        permit_fresh_ns: d.flags.is_multiple_of(5).then_some(100),
         ..RiskLimits::default()
     };
     let mut risk = Risk::new(limits);
@@ -353,6 +383,8 @@ fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option
     risk.on_equity(whole(11_000), NOW);
     risk.on_equity(whole(d.equity), NOW);
     risk.set_trading(!d.flags.is_multiple_of(16));
+    let permitted_at = Nanos::new(20_000_000_000 - u64::from(d.open_orders) * 25);
+    risk.on_permit(!d.flags.is_multiple_of(3), permitted_at);
     let level = |px| Some(Level { px: Ticks::new(px), qty: Lots::new(100) });
     let touch = Touch { bid: level(d.bid), ask: level(d.bid + d.spread).filter(|_| d.flags != 33) };
     let now = Nanos::new(20_000_000_000);

@@ -4,7 +4,9 @@
 //! Every event that the engine consumes is journaled in that order, timers included, and after it the commands that it
 //! caused.
 
+use super::board::BoardReader;
 use super::duty::{Duty, DutyReport};
+use super::ghost::MarketTap;
 use super::tally::{InstrumentTally, Tallies};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::guard::CorePulse;
@@ -12,7 +14,8 @@ use crate::ring::{Consumer, Flag, Producer, SeqlockReader, SeqlockWriter, seqloc
 use crate::risk::RiskState;
 use crate::strategy::Strategy;
 use crate::types::{
-    Command, CommandKind, CommandSink, Control, Event, Level, Meta, Money, Nanos, Record, RecordSink, join, split,
+    BoardSlot, Command, CommandKind, CommandSink, Control, Event, Level, Meta, Money, Nanos, Record, RecordSink,
+    Signal, join, split,
 };
 
 /// Events taken from one ring in one poll: enough to drain a burst, few enough that the other ring is not kept waiting.
@@ -133,6 +136,8 @@ pub struct CoreDuty<S, P> {
     decode_errors: u64,
     has_ended: Flag,
     pulse: Option<CorePulse>,
+    board: BoardReader,
+    tap: Option<MarketTap>,
 }
 
 /// What the core leaves behind.
@@ -173,6 +178,8 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             decode_errors: 0,
             has_ended,
             pulse: None,
+            board: BoardReader::default(),
+            tap: None,
         };
         (duty, StatusReader(reader))
     }
@@ -181,6 +188,27 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     pub fn ask_through(mut self, ring: Producer<Record>) -> Self {
         self.commands.questions = Some(ring);
         self
+    }
+
+    /// Hands what changes on the signal board to the engine.
+    pub fn watch(mut self, board: BoardReader) -> Self {
+        self.board = board;
+        self
+    }
+
+    /// Gives a ghost what is consumed of the market.
+    pub fn set_tap(&mut self, tap: MarketTap) {
+        self.tap = Some(tap);
+    }
+
+    /// A few figures of the engine, for whoever polls the core from its own thread.
+    pub(super) fn quick_status(&self) -> CoreStatus {
+        self.engine.quick_status()
+    }
+
+    /// What open positions lose at the mid, likewise.
+    pub(super) fn open_losses(&self) -> Money {
+        self.engine.open_losses()
     }
 
     /// Beats for a guard, and obeys its fence.
@@ -201,6 +229,10 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
                 self.commands.journal_event(&event);
                 self.engine.on_event(&event, &mut self.commands);
                 self.commands.tallies.on_event(&event, &self.engine);
+                // After its commands have left.
+                if let Some(tap) = &mut self.tap {
+                    tap.offer(&event);
+                }
             }
             Err(_) => self.decode_errors += 1,
         }
@@ -217,6 +249,17 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     fn give(&mut self, event: &Event<'_>) {
         self.commands.journal_event(event);
         self.engine.on_event(event, &mut self.commands);
+    }
+
+    #[cold]
+    fn take_signal(&mut self, slot: BoardSlot, value: f64, now: Nanos) {
+        let meta = Meta { recv: now, ..Meta::default() };
+        self.give(&Event::Signal(Signal { meta, slot: slot.number(), value }));
+    }
+
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine<S, P> {
+        &self.engine
     }
 
     #[cold]
@@ -257,6 +300,12 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         let mut work = 0;
         if let Some(control) = self.pulse.as_mut().and_then(|pulse| pulse.poll(now)) {
             self.give(&Event::Control(Meta { recv: now, ..Meta::default() }, control));
+        }
+        for idx in 0..self.board.len() {
+            if let Some((slot, value)) = self.board.change(idx) {
+                self.take_signal(slot, value, now);
+                work += 1;
+            }
         }
         for idx in 0..self.inputs.len() {
             for _ in 0..EVENTS_PER_POLL {

@@ -43,6 +43,8 @@ pub enum DutyReport {
     Reconcile(Box<super::ReconcileReport>),
     /// Of the orders over REST.
     RestOrders(Box<super::RestOrdersReport>),
+    /// Of the ghost of a live run.
+    Ghost(Box<super::GhostReport>),
     /// Of the recorder.
     Recorder(Box<super::RecorderReport>),
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::board::Analysts;
 use super::clock::{Clock, ClockProbe};
 use super::clock_offset::{ClockOffset, OffsetEstimate, OffsetReader, OffsetWriter};
 use super::core::{CoreDuty, CoreReport, StatusReader};
 use super::duty::{Duty, DutyReport};
 use super::gateway::{GatewayConfig, GatewayDuty, GatewayReport};
+use super::ghost::{GhostReport, MarketTap};
 use super::live_feed::{LiveFeedConfig, LiveFeedDuty};
 use super::reconcile::{ReconcileDuty, ReconcileReport, ReconcilerConfig};
 use super::recorder::{JournalBounds, RecorderDuty, RecorderReport};
@@ -61,6 +63,10 @@ pub struct LiveOptions {
     pub rest_orders: Option<RestClient>,
     /// Where core and gateway beat for a guard, and on what terms they trade.
     pub guard: Option<(Arc<Heartbeat>, PulseTerms)>,
+    /// Slow brains beside the hot threads, and the board through which they speak to the core.
+    pub analysts: Analysts,
+    /// Gives a ghost among the analysts what the core consumes of the market.
+    pub tap: Option<MarketTap>,
     /// Watches the hot threads; the process must then exit, since they cannot be ended.
     pub witness: Option<WitnessPlan>,
 }
@@ -95,6 +101,7 @@ pub struct Live {
     recorder: Option<RunningThread>,
     reconciler: Option<RunningThread>,
     rest_orders: Option<RunningThread>,
+    analysts: Option<RunningThread>,
     stop: Flag,
     recorder_stop: Flag,
     gateway_ready: Flag,
@@ -132,6 +139,10 @@ pub struct LiveOutcome {
     pub reconcile: Option<ReconcileReport>,
     /// The orders over REST, if that is how they went.
     pub rest_orders: Option<RestOrdersReport>,
+    /// The ghost, if there was one and it did not panic.
+    pub ghost: Option<GhostReport>,
+    /// Whether the thread of the analysts panicked: a bug, which does not end the run.
+    pub has_lost_analysts: bool,
     /// Wall-clock seconds.
     pub elapsed_s: f64,
     /// Allocations on hot duties after warm-up; `None` if they were not counted.
@@ -190,6 +201,8 @@ impl Live {
             reconcile,
             rest_orders,
             guard,
+            analysts,
+            tap,
             witness,
         } = options;
         let clock = Clock::new();
@@ -230,7 +243,11 @@ impl Live {
         let (order_answers, to_core_order_answers) = spsc(COMMAND_RING_SLOTS);
         let mut inputs = vec![to_core_control, to_core_orders, to_core_order_answers, to_core_answers];
         inputs.append(&mut market_rings);
-        let (mut core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
+        let (core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
+        let mut core = core.watch(analysts.board);
+        if let Some(tap) = tap {
+            core.set_tap(tap);
+        }
         let reconciler = match reconcile {
             Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
                 let (questions, to_reconciler) = spsc(COMMAND_RING_SLOTS);
@@ -350,6 +367,18 @@ impl Live {
             }
             None => None,
         };
+        let analysts = if analysts.duties.is_empty() {
+            None
+        } else {
+            let plan = ThreadPlan {
+                name: "analyst".to_owned(),
+                cpu: None,
+                real_time: None,
+                idle: Idle::Backoff,
+                duties: analysts.duties,
+            };
+            Some(start(plan, clock.clone(), stop.clone())?)
+        };
         let started = Instant::now();
         Ok(Self {
             control,
@@ -358,6 +387,7 @@ impl Live {
             recorder,
             reconciler,
             rest_orders,
+            analysts,
             stop,
             recorder_stop,
             gateway_ready,
@@ -400,7 +430,8 @@ impl Live {
         self.gateway_ready.is_set()
     }
 
-    /// Whether a thread has ended by itself, which it should not.
+    /// Whether a thread has ended by itself, which it should not. Analysts do not count: what they said last loses its weight
+    /// with its age, and a run can go on without them.
     pub fn has_broken(&self) -> bool {
         self.threads.iter().chain(&self.rest_orders).any(RunningThread::is_finished)
     }
@@ -424,7 +455,7 @@ impl Live {
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let mut feed: Option<FeedReport> = None;
         let (mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None);
-        let mut rest_orders = None;
+        let (mut rest_orders, mut ghost) = (None, None);
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -442,6 +473,7 @@ impl Live {
                     DutyReport::Recorder(report) => recorder = Some(*report),
                     DutyReport::Reconcile(report) => reconcile = Some(*report),
                     DutyReport::RestOrders(report) => rest_orders = Some(*report),
+                    DutyReport::Ghost(report) => ghost = Some(*report),
                     DutyReport::SimVenue(_) | DutyReport::None => {}
                 }
             }
@@ -449,6 +481,14 @@ impl Live {
         };
         for thread in self.threads.into_iter().chain(self.reconciler).chain(self.rest_orders) {
             take(thread)?;
+        }
+        let mut has_lost_analysts = false;
+        if let Some(thread) = self.analysts {
+            match take(thread) {
+                // Its figures are lost, not the run's.
+                Err(LiveError::Panicked(_)) => has_lost_analysts = true,
+                end => end?,
+            }
         }
         self.recorder_stop.set();
         if let Some(thread) = self.recorder {
@@ -461,6 +501,8 @@ impl Live {
             recorder,
             reconcile,
             rest_orders,
+            ghost,
+            has_lost_analysts,
             elapsed_s,
             hot_allocations,
         })

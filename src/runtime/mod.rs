@@ -4,16 +4,19 @@
 //! live     FEED ──ring──▶ CORE ──ring──▶ GATEWAY ──▶ venue        core ◀──ring── gateway: acks, fills
 //! replay   FEED ──ring──▶ SIM VENUE ──ring──▶ CORE                core ──ring──▶ sim venue: commands
 //!                            core ──ring──▶ RECORDER              the journal, never waited for
+//! live     ANALYSTS ──signal board──▶ core                         the newest value of each, never waited for
 //! paper    LIVE FEED ──ring──▶ SIM VENUE ──ring──▶ CORE          core ──ring──▶ sim venue: commands
 //! rerun    journal ──▶ equal engine ──▶ commands, compared with the journaled ones
 //! ```
 
 pub mod alloc;
+mod board;
 mod clock;
 mod clock_offset;
 mod core;
 mod duty;
 mod gateway;
+mod ghost;
 mod latency;
 mod link;
 mod live;
@@ -36,11 +39,13 @@ mod topology;
 mod warm;
 mod witness;
 
+pub use board::{Analysts, Board, BoardReader, BoardWriter};
 pub use clock::{Clock, ClockProbe, VirtualTime, stamp_between};
 pub use clock_offset::{ClockOffset, OffsetEstimate, OffsetReader, OffsetWriter, clock_offset};
 pub use core::{CoreDuty, CoreReport, StatusReader, TIMER_NS};
 pub use duty::{Duty, DutyReport};
 pub use gateway::{GatewayConfig, GatewayDuty, GatewayReport, WARM_EVERY_NS};
+pub use ghost::{GhostConfig, GhostDuty, GhostReader, GhostReport, MarketTap};
 pub use latency::{
     GatewayStamps, LatencyStages, LatencySummary, Percentiles, StampedOrder, WORST_ORDERS_KEPT, Worst, histogram,
 };

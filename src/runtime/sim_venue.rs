@@ -211,6 +211,16 @@ impl SimVenueDuty {
         }
     }
 
+    /// Who watches.
+    pub(super) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
+    }
+
+    /// Virtual time: everything until then has happened at the venue.
+    pub(super) fn virtual_now(&self) -> Nanos {
+        self.now
+    }
+
     fn schedule(&mut self, at: Nanos, due: Due) {
         self.pending.push(Reverse(Pending { at, number: self.next_number, due }));
         self.next_number += 1;

@@ -218,6 +218,8 @@ mod tests {
             recorder: None,
             reconcile: Some(ReconcileReport { requests: 50, ..ReconcileReport::default() }),
             rest_orders: None,
+            ghost: None,
+            has_lost_analysts: false,
             elapsed_s: 1.0,
             hot_allocations: None,
         }

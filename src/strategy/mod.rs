@@ -126,11 +126,31 @@ impl Wishes {
         }
     }
 
+    /// Wants nothing that would grow a position: what shrinks it is cut down to it, the rest is not wanted.
+    pub fn only_shrink(&mut self, position: Lots, least: Lots) {
+        for (wish, side) in self.quotes.iter_mut().zip([Side::Bid, Side::Ask]) {
+            if let Wish::Quote { px, qty } = *wish {
+                let shrinking = shrinking(side, qty, position, least);
+                *wish = shrinking.map_or(Wish::Nothing, |qty| Wish::Quote { px, qty });
+            }
+        }
+        self.take = self.take.and_then(|take| {
+            let qty = shrinking(take.side, take.qty, position, least)?;
+            Some(Take { qty, ..take })
+        });
+    }
+
     /// Wants one side empty.
     #[inline]
     pub fn no_quote(&mut self, side: Side) {
         self.quotes[side as usize] = Wish::Nothing;
     }
+}
+
+/// The part of `qty` that shrinks a position, if an order of it may be as small as that.
+pub(crate) fn shrinking(side: Side, qty: Lots, position: Lots, least: Lots) -> Option<Lots> {
+    let is_opposite = position.get().signum() == -side.sign();
+    Some(qty.min(position.saturating_abs())).filter(|&qty| is_opposite && qty >= least)
 }
 
 /// Decides. Every method has the market as it is now and may leave `wishes` as they are.

@@ -450,7 +450,7 @@ pub struct Carried {
 pub struct Signal {
     /// Common fields.
     pub meta: Meta,
-    /// Which slot of the board.
+    /// Which slot of the board: the number of a [`BoardSlot`](super::BoardSlot), or of none that is known here.
     pub slot: u16,
     /// Its value.
     pub value: f64,

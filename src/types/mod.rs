@@ -3,6 +3,7 @@
 //! Depends on nothing else here. Everything that crosses a ring is a [`Record`]: 56 bytes of plain words,
 //! one cache line together with the slot's sequence number.
 
+mod board;
 mod calendar;
 mod command;
 mod decimal;
@@ -13,6 +14,7 @@ mod listing;
 mod num;
 mod record;
 
+pub use board::BoardSlot;
 pub use calendar::date;
 pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
 pub use decimal::{DecimalError, Step};
