@@ -42,6 +42,8 @@ pub mod journal;
 
 pub mod analytics;
 
+pub mod slow_risk;
+
 pub mod guard;
 pub mod scan;
 

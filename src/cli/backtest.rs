@@ -85,7 +85,7 @@ pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<
     let options = captures.options(config, feed)?;
     let watcher = Watcher::new(session, Some((signals.clone(), options.stop.clone())));
     let options = ReplayOptions { observer: Some(Box::new(watcher)), ..options };
-    let outcome = replay(tape, options, config.engine(), config.strategy(captures.table.len()))?;
+    let outcome = replay(tape, options, config.engine_without_analyst(), config.strategy(captures.table.len()))?;
     if signals.is_set() {
         return Err(Failure::from("stopped before the end of the capture; nothing was written"));
     }

@@ -83,9 +83,10 @@ pub fn run(captures: &Captures, feed: FeedConfig, loops: u32, config: &Config, j
     for _ in 0..loops.max(1) {
         let mut decoders = feeds()?;
         let (count, first) = measure(&mut counters, || pass_decode(&capture, &mut decoders))?;
-        let (mut decoders, mut engine) = (feeds()?, watching(table, config.engine()));
+        let (mut decoders, mut engine) = (feeds()?, watching(table, config.engine_without_analyst()));
         let (_, second) = measure(&mut counters, || pass_books(&capture, &mut decoders, &mut engine))?;
-        let (mut decoders, mut engine) = (feeds()?, Engine::new(table, config.engine(), config.strategy(table.len())));
+        let (mut decoders, mut engine) =
+            (feeds()?, Engine::new(table, config.engine_without_analyst(), config.strategy(table.len())));
         let ((_, given), third) = measure(&mut counters, || pass_engine(&capture, &mut decoders, &mut engine))?;
         for (pass, one) in taken.iter_mut().zip([first, second, third]) {
             pass.push(one);

@@ -77,7 +77,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
     let strategy = config.strategy(captures.table.len());
     let options = ReplayOptions { command_log, ..captures.options(&config, feed)? };
     let rss = RssBytes::begin();
-    let outcome = replay(tape, options, config.engine(), strategy)?;
+    let outcome = replay(tape, options, config.engine_without_analyst(), strategy)?;
     let rss = rss.end();
     if let Some(error) = &outcome.sim.command_log_error {
         let path = args.commands.unwrap_or_default();
@@ -104,6 +104,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         topology: config.threads.topology.to_string(),
         timeline: Vec::new(),
         connections: None,
+        slow_risk: None,
     });
     let c = &outcome.feed.counters;
     println!(

@@ -9,6 +9,7 @@ use super::access::{self, Access};
 use super::guarded::GuardArgs;
 use super::report::closing_report;
 use super::session::{Ended, Place, TradeArgs, play};
+use super::slow_risk::{SlowRiskSummary, slow_risk_text};
 use super::summary::{ConnectionsSummary, Parts, Summary};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment};
@@ -98,9 +99,11 @@ fn tell(args: &RunArgs, config: &Config, access: &Access, ended: Ended) -> Outco
         topology: config.threads.topology.to_string(),
         timeline,
         connections: Some(ConnectionsSummary::new(&outcome)),
+        slow_risk: SlowRiskSummary::new(&outcome),
     });
     tell_ran(config, access, &outcome, &first_errors);
     print!("{}", closing_report(&outcome.core.engine, view.as_ref(), &latency));
+    print!("{}", slow_risk_text(&outcome));
     if let Some(recorder) = &outcome.recorder {
         match &recorder.error {
             Some(error) => println!("journal {}: NOT WHOLE: {error}", recorder.path.display()),

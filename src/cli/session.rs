@@ -23,11 +23,11 @@ use crate::guard::Halt;
 use crate::journal::JournalHeader;
 use crate::net::{WsLimits, tls};
 use crate::runtime::{
-    Analysts, Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile, ReconcilerConfig,
-    clock_offset,
+    Analysts, Board, Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile,
+    ReconcilerConfig, clock_offset, slow_risk,
 };
 use crate::simex::{Simex, SimexHandle};
-use crate::types::{Control, Event, Meta};
+use crate::types::{Control, Event, InstrumentTable, Meta};
 use crate::venue::bybit::rest::{RestClient, RestConfig};
 use crate::venue::bybit::{Secret, Signer};
 
@@ -306,6 +306,7 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
     };
     let (offset_writer, offset_reader) = clock_offset();
     let real_time = super::doctor::real_time(config)?;
+    let analysts = analysts(config, &engine, &table)?;
     let options = LiveOptions {
         market_feed,
         feed,
@@ -338,7 +339,7 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         guard: guarded.as_ref().map(Guarded::pulse),
         table: table.clone(),
         rest_orders,
-        analysts: Analysts::default(),
+        analysts,
     };
     super::memory::lock(config.threads.lock_memory)?;
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
@@ -429,6 +430,19 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         }
     };
     Ok(Ended { outcome, view, rss, timeline, end, traded_for })
+}
+
+/// The slow brains that are configured.
+fn analysts(config: &Config, engine: &EngineConfig, table: &InstrumentTable) -> Result<Analysts, Failure> {
+    let mut board = Board::new();
+    let mut analysts = Analysts::default();
+    if let Some(slow) = config.slow_risk.analyst(engine.risk.gross_value_max) {
+        let made = slow_risk(table, slow, &mut board).ok_or("the slot of slow risk has a writer already")?;
+        analysts.duties.push(Box::new(made.0));
+        analysts.samples = Some(made.1);
+    }
+    analysts.board = board.into_reader();
+    Ok(analysts)
 }
 
 /// Tells the engine to stop and waits until its orders are gone, and its positions where they are to be closed, and then for

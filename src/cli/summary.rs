@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::memory::RssBytes;
+use super::slow_risk::SlowRiskSummary;
 use crate::engine::{AccountCounts, EngineReport, PnlSplit};
 use crate::risk::Layer;
 use crate::runtime::{LatencySummary, LiveOutcome};
@@ -204,6 +205,8 @@ pub struct Summary {
     hot_allocations: Option<u64>,
     rss_bytes: RssBytes,
     risk: RiskSummary,
+    /// What slow risk measured; `null` where nobody measured it.
+    slow_risk: Option<SlowRiskSummary>,
     events: u64,
     commands: u64,
     conflated: u64,
@@ -256,6 +259,8 @@ pub struct Parts<'a> {
     pub timeline: Vec<String>,
     /// What its connections went through.
     pub connections: Option<ConnectionsSummary>,
+    /// What slow risk measured.
+    pub slow_risk: Option<SlowRiskSummary>,
 }
 
 pub(super) const fn state_name(state: BookState) -> &'static str {
@@ -362,6 +367,7 @@ impl Summary {
             latency_ns: parts.latency.clone(),
             hot_allocations: parts.hot_allocations,
             risk: RiskSummary::new(engine),
+            slow_risk: parts.slow_risk.clone(),
             rss_bytes: parts.rss,
             events: engine.counts.events,
             commands: engine.counts.commands,

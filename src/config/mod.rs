@@ -8,6 +8,7 @@ mod value;
 mod table;
 mod protect;
 mod scan;
+mod slow_risk;
 mod validate;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
+pub use slow_risk::SlowRiskTable;
 pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
@@ -73,6 +75,8 @@ pub struct Config {
     pub breakers: BreakersTable,
     /// Fair trading.
     pub fair: FairTable,
+    /// Slow risk.
+    pub slow_risk: SlowRiskTable,
     /// How a run is stopped.
     pub stop: StopTable,
     /// The venue's rate limits.
@@ -748,6 +752,7 @@ impl Config {
         at_least_one("address-per-s", u64::from(self.rates.address_per_s))?;
         at_least_one("leverage-e2", u64::from(self.risk.leverage_e2))?;
         self.breakers.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        self.slow_risk.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         let whole = Rate::ONE;
         for (key, rate) in [
             ("reinvest-bps", self.risk.reinvest_bps.0),
@@ -881,6 +886,7 @@ impl Config {
                 day_loss_max: risk.day_loss_max.0,
                 drawdown_max: risk.drawdown_max.0,
                 fair: self.fair.limits(),
+                slow: self.slow_risk.limits(),
             },
             breakers: self.breakers.breakers(&self.stop),
             reconcile: ReconcileConfig::default(),
@@ -897,6 +903,13 @@ impl Config {
             },
             answer_within_ns: self.orders.answer_within.0,
         }
+    }
+
+    /// The same for what has no analyst: replays of market data, paper trading.
+    pub fn engine_without_analyst(&self) -> EngineConfig {
+        let mut config = self.engine();
+        config.risk.slow = None;
+        config
     }
 
     /// How a live engine keeps its account true. Replays ask nothing.
@@ -995,6 +1008,16 @@ mod tests {
             ("[venue]\norder-entry = \"pigeon\"\n", vec!["line 2", "pigeon", "websocket"]),
             ("[venue]\nws-public = \"wss://x\"\n", vec!["line 2", "ws-public", "embedded"]),
             ("[venue]\nenvironment = \"demo\"\nws = \"wss://x\"\n", vec!["ws-public"]),
+            ("[slow-risk]\nsample-every = \"10ms\"\n", vec!["line 2", "sample-every", "10ms", "50ms"]),
+            ("[slow-risk]\nwindow-samples = 99\n", vec!["line 2", "window-samples", "99", "100 to 10000"]),
+            ("[slow-risk]\n\ndecay = 1.0\n", vec!["line 3", "decay", "found 1", "less than 1"]),
+            ("[slow-risk]\nvar-horizon = \"500ms\"\n", vec!["line 2", "var-horizon", "500ms", "1s"]),
+            ("[slow-risk]\nvar99-max = \"0\"\n", vec!["line 2", "var99-max", "found 0"]),
+            ("[slow-risk]\nes99-max = \"0\"\n", vec!["line 2", "es99-max", "found 0"]),
+            ("[slow-risk]\ncold-share = 1.5\n", vec!["line 2", "cold-share", "1.5", "0 to 1"]),
+            ("[slow-risk]\nfresh-for = \"1s\"\n", vec!["line 2", "fresh-for", "found 1s"]),
+            ("[slow-risk]\ndead-after = \"3s\"\n", vec!["line 2", "dead-after", "fresh-for", "3s"]),
+            ("[slow-risk]\nenable = true\n", vec!["line 2", "enable", "enabled"]),
             ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),

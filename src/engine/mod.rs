@@ -36,9 +36,9 @@ use crate::risk::{BreakerConfig, BreakerLevel, RateBudget, RateLimits, Refusal, 
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
-    Ack, Balance, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event, Fill,
-    InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Ticker, Ticks, TimeInForce, Top,
-    Trade,
+    Ack, Balance, BoardSlot, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event,
+    Fill, InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Signal, Ticker, Ticks,
+    TimeInForce, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -270,7 +270,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             Event::Control(meta, Control::Readmit) => self.set_withdrawn(meta.instrument, false, out),
             Event::Control(_, control) => self.on_control(*control, out),
             Event::Carried(carried) => self.on_carried(carried, out),
-            Event::Signal(_) | Event::Sent(_) => {}
+            Event::Signal(signal) => self.on_signal(signal),
+            Event::Sent(_) => {}
         }
     }
 
@@ -374,10 +375,19 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.mark_equity();
     }
 
+    /// Obeys a value from the signal board; slots that are not known here are ignored.
+    fn on_signal(&mut self, signal: &Signal) {
+        match BoardSlot::from_number(signal.slot) {
+            Some(BoardSlot::RiskScale) => self.risk.on_slow_scale(signal.value, self.now),
+            Some(BoardSlot::GhostPermit) | None => {}
+        }
+    }
+
     fn on_timer(&mut self, out: &mut impl CommandSink) {
         self.doubt_unanswered(self.config.answer_within_ns);
         self.mark_equity();
         self.work_breakers(out);
+        self.obey_slow_risk(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
@@ -542,6 +552,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.mode
     }
 
+    /// What the account is worth as it was marked last; `None` before the venue told a balance.
+    pub fn equity(&self) -> Option<Money> {
+        self.wallet_start.map(|_| self.risk.equity())
+    }
+
     /// Engine time: the newest receive stamp taken.
     pub fn now(&self) -> Nanos {
         self.now
@@ -560,6 +575,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// What a strategy would see of an instrument now; `None` if there is none of that number.
     pub fn view(&self, id: InstrumentId) -> Option<View<'_>> {
         Some(self.instruments.get(id.idx())?.view(id, self.now))
+    }
+
+    /// How many instruments there are.
+    pub fn instrument_count(&self) -> usize {
+        self.instruments.len()
     }
 
     /// The strategy, for tests and reports.

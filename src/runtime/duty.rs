@@ -43,6 +43,8 @@ pub enum DutyReport {
     Reconcile(Box<super::ReconcileReport>),
     /// Of the orders over REST.
     RestOrders(Box<super::RestOrdersReport>),
+    /// Of slow risk.
+    SlowRisk(Box<crate::slow_risk::SlowRiskReport>),
     /// Of the recorder.
     Recorder(Box<super::RecorderReport>),
 }

@@ -24,6 +24,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
 use crate::journal::JournalHeader;
 use crate::ring::{Flag, Gauge, Producer, spsc};
+use crate::slow_risk::SlowRiskReport;
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
 use crate::venue::MarketFeed;
@@ -136,6 +137,8 @@ pub struct LiveOutcome {
     pub reconcile: Option<ReconcileReport>,
     /// The orders over REST, if that is how they went.
     pub rest_orders: Option<RestOrdersReport>,
+    /// What slow risk measured, if it did and lived.
+    pub slow_risk: Option<SlowRiskReport>,
     /// Whether the thread of the analysts panicked: a bug, which does not end the run.
     pub has_lost_analysts: bool,
     /// Wall-clock seconds.
@@ -239,6 +242,9 @@ impl Live {
         inputs.append(&mut market_rings);
         let (core, status) = CoreDuty::new(engine, inputs, core_commands, journal_ring, true, Flag::new());
         let mut core = core.watch(analysts.board);
+        if let Some(samples) = analysts.samples {
+            core.sample_for(samples);
+        }
         let reconciler = match reconcile {
             Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
                 let (questions, to_reconciler) = spsc(COMMAND_RING_SLOTS);
@@ -446,7 +452,7 @@ impl Live {
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let mut feed: Option<FeedReport> = None;
         let (mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None);
-        let mut rest_orders = None;
+        let (mut rest_orders, mut slow_risk) = (None, None);
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -464,6 +470,7 @@ impl Live {
                     DutyReport::Recorder(report) => recorder = Some(*report),
                     DutyReport::Reconcile(report) => reconcile = Some(*report),
                     DutyReport::RestOrders(report) => rest_orders = Some(*report),
+                    DutyReport::SlowRisk(report) => slow_risk = Some(*report),
                     DutyReport::SimVenue(_) | DutyReport::None => {}
                 }
             }
@@ -491,6 +498,7 @@ impl Live {
             recorder,
             reconcile,
             rest_orders,
+            slow_risk,
             has_lost_analysts,
             elapsed_s,
             hot_allocations,
