@@ -1,6 +1,8 @@
 //! One refresh of slow risk: a round of samples taken, all figures measured, for 100 instruments that are all held, with the default
 //! history full. It has to be done once a second.
 
+#![allow(missing_docs)] // The macros of criterion make functions.
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

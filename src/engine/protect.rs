@@ -1,5 +1,6 @@
 //! Breakers, and closing what must be closed.
 
+use super::instrument::Instrument;
 use super::{Engine, Probe};
 use crate::risk::{Breaker, BreakerLevel, ErrorWindow, RiskState, Spend};
 use crate::strategy::Strategy;
@@ -91,6 +92,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             self.instruments[idx].withdraw_wishes();
             self.work_quotes(InstrumentId(idx as u16), out);
         }
+        // What waits for an answer or for the rate budget could be wanted again until then: once more with the next timer.
+        self.protection.is_over_slow = !self.instruments.iter().any(Instrument::has_work);
     }
 
     /// Whether the instrument's position is to be closed.

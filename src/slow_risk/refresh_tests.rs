@@ -70,7 +70,7 @@ fn nothing_held_is_nothing_at_risk_and_the_cold_share_holds_until_there_is_histo
     let mut market = Market::new(2, 1e-5);
     for round in 0..150 {
         let scale = market.step(&mut analyst, &[0, 0]).unwrap();
-        let want = if round <= SAMPLES_MIN - 1 { 0.25 } else { 1.0 };
+        let want = if round < SAMPLES_MIN { 0.25 } else { 1.0 };
         assert_eq!(scale, want, "round {round}");
     }
     let report = analyst.report();
@@ -131,7 +131,7 @@ fn an_instrument_whose_history_is_short_is_cold_however_long_that_of_the_others_
         let at = Nanos::new(round * SECOND);
         let scale = analyst.on_round(&Round { at, equity: None, instruments: &instruments }).unwrap();
         let is_cold = analyst.report().last.unwrap().is_cold;
-        assert_eq!(is_cold, round < 100 || round >= 150, "{round}");
+        assert_eq!(is_cold, !(100..150).contains(&round), "{round}");
         assert!(!is_cold || scale <= 0.25);
     }
 }

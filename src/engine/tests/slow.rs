@@ -83,6 +83,23 @@ fn a_dead_analyst_first_shrinks_the_limit_and_then_only_what_shrinks_a_position_
 }
 
 #[test]
+fn an_order_on_its_way_when_the_limit_falls_goes_as_soon_as_it_can() {
+    let mut rig = slow_rig(Fixed { distance: 5, qty: 10, take: false });
+    rig.scale(0.25);
+    rig.go_live();
+    assert_eq!(rig.out.len(), 2);
+    rig.scale(0.0);
+    rig.timer(50_000_000);
+    // It is still wanted, and the venue has taken it.
+    rig.book(600_000, 600_001);
+    assert_eq!(rig.answered().len(), 2, "nothing but the two new orders was asked for");
+    rig.timer(50_000_000);
+    let out = rig.answered();
+    assert_eq!(out.iter().filter(|c| c.kind == CommandKind::Cancel).count(), 2, "{out:?}");
+    assert!(rig.engine.is_flat_of_orders());
+}
+
+#[test]
 fn the_same_events_with_the_same_words_give_the_same_commands() {
     let run = || {
         let mut rig = slow_rig(Fixed { distance: 5, qty: 10, take: false });
