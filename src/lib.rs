@@ -45,6 +45,7 @@ pub mod journal;
 pub mod analytics;
 
 pub mod ghost;
+pub mod slow_risk;
 
 pub mod guard;
 pub mod scan;

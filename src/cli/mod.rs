@@ -66,6 +66,7 @@ mod session_report;
 mod signals;
 mod sim_latency;
 mod simex;
+mod slow_risk;
 mod soak;
 mod status;
 mod summary;

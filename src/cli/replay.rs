@@ -106,6 +106,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         timeline: Vec::new(),
         connections: None,
         ghost: None,
+        slow_risk: None,
     });
     let c = &outcome.feed.counters;
     println!(

@@ -10,6 +10,7 @@ use super::ghost::GhostSummary;
 use super::guarded::GuardArgs;
 use super::report::closing_report;
 use super::session::{Ended, Place, TradeArgs, play};
+use super::slow_risk::{SlowRiskSummary, slow_risk_text};
 use super::summary::{ConnectionsSummary, Parts, Summary};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment};
@@ -101,9 +102,11 @@ fn tell(args: &RunArgs, config: &Config, access: &Access, ended: Ended) -> Outco
         timeline,
         connections: Some(ConnectionsSummary::new(&outcome)),
         ghost: ghost.clone(),
+        slow_risk: SlowRiskSummary::new(&outcome),
     });
     tell_ran(config, access, &outcome, &first_errors);
     print!("{}", closing_report(&outcome.core.engine, view.as_ref(), &latency));
+    print!("{}", slow_risk_text(&outcome));
     if let Some(ghost) = &ghost {
         print!("{}", ghost.text());
     }

@@ -23,7 +23,7 @@ use crate::journal::JournalHeader;
 use crate::net::{WsLimits, tls};
 use crate::runtime::{
     Analysts, Board, Clock, GatewayConfig, Live, LiveJournal, LiveOptions, LiveOutcome, LiveReconcile,
-    ReconcilerConfig, clock_offset,
+    ReconcilerConfig, clock_offset, slow_risk,
 };
 use crate::simex::{Simex, SimexHandle};
 use crate::types::{Control, Event, Meta};
@@ -307,6 +307,11 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
     let (mut board, mut analysts) = (Board::new(), Analysts::default());
     let ghost = super::ghost::begin(config, &engine, &table, opening.wallet, &mut board, &mut analysts);
     let (tap, mut ghost) = ghost.unzip();
+    if let Some(slow) = config.slow_risk.analyst(engine.risk.gross_value_max) {
+        let made = slow_risk(&table, slow, &mut board).ok_or("the slot of slow risk has a writer already")?;
+        analysts.duties.push(Box::new(made.0));
+        analysts.samples = Some(made.1);
+    }
     analysts.board = board.into_reader();
     let (offset_writer, offset_reader) = clock_offset();
     let real_time = super::doctor::real_time(config)?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::entry_report::entry_json;
 use super::ghost::GhostSummary;
 use super::memory::RssBytes;
+use super::slow_risk::SlowRiskSummary;
 use crate::engine::{AccountCounts, EngineReport, HedgeReport, PnlSplit};
 use crate::risk::Layer;
 use crate::runtime::{LatencySummary, LiveOutcome};
@@ -212,6 +213,8 @@ pub struct Summary {
     hedge: Option<HedgeSummary>,
     /// The ghost's record beside what the live engine did; `null` without a ghost.
     ghost: Option<GhostSummary>,
+    /// What slow risk measured; `null` where nobody measured it.
+    slow_risk: Option<SlowRiskSummary>,
     events: u64,
     commands: u64,
     conflated: u64,
@@ -297,6 +300,8 @@ pub struct Parts<'a> {
     pub connections: Option<ConnectionsSummary>,
     /// Its ghost, if it had one.
     pub ghost: Option<GhostSummary>,
+    /// What slow risk measured.
+    pub slow_risk: Option<SlowRiskSummary>,
 }
 
 pub(super) const fn state_name(state: BookState) -> &'static str {
@@ -406,6 +411,7 @@ impl Summary {
             entry: entry_json(engine),
             hedge: engine.hedge.as_ref().map(HedgeSummary::from),
             ghost: parts.ghost.clone(),
+            slow_risk: parts.slow_risk.clone(),
             rss_bytes: parts.rss,
             events: engine.counts.events,
             commands: engine.counts.commands,

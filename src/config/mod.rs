@@ -11,6 +11,7 @@ mod ghost;
 mod hedge;
 mod protect;
 mod scan;
+mod slow_risk;
 mod validate;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use ghost::GhostTable;
 pub use hedge::HedgeTable;
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
+pub use slow_risk::SlowRiskTable;
 pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
@@ -91,6 +93,8 @@ pub struct Config {
     pub ghost: GhostTable,
     /// Fair trading.
     pub fair: FairTable,
+    /// Slow risk.
+    pub slow_risk: SlowRiskTable,
     /// How a run is stopped.
     pub stop: StopTable,
     /// The venue's rate limits.
@@ -770,6 +774,7 @@ impl Config {
             .map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         self.hedge.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         self.ghost.check().map_err(|(key, why)| format!("{}: {why}", ghost::line_in(text, "ghost", key)))?;
+        self.slow_risk.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         let whole = Rate::ONE;
         for (key, rate) in [
             ("reinvest-bps", self.risk.reinvest_bps.0),
@@ -884,15 +889,16 @@ impl Config {
         }
     }
 
-    /// What the engine of a live run is told, and one that replays its journal: it asks the venue for its account, and needs the
-    /// ghost's permission where that is configured.
+    /// What the engine of a live run is told, and one that replays its journal: it asks the venue for its account, and obeys ghost and
+    /// slow risk where they are configured.
     pub fn live_engine(&self) -> EngineConfig {
         let engine = self.engine();
-        let risk = RiskLimits { permit_fresh_ns: self.ghost.permit_fresh_ns(), ..engine.risk };
+        let (permit_fresh_ns, slow) = (self.ghost.permit_fresh_ns(), self.slow_risk.limits());
+        let risk = RiskLimits { permit_fresh_ns, slow, ..engine.risk };
         EngineConfig { reconcile: self.reconcile(), risk, ..engine }
     }
 
-    /// What the engine is told.
+    /// What the engine is told by itself, as in replays: it asks nobody for the account, and no analyst is there to be obeyed.
     pub fn engine(&self) -> EngineConfig {
         let (risk, limits) = (&self.risk, &self.limits);
         EngineConfig {
@@ -923,6 +929,7 @@ impl Config {
                 drawdown_max: risk.drawdown_max.0,
                 permit_fresh_ns: None,
                 fair: self.fair.limits(),
+                slow: None,
             },
             breakers: self.breakers.breakers(&self.stop),
             entry: entry::entry(&self.edge, &self.kelly, &self.leverage, &self.pace, risk.funding_cap_bps.0),
@@ -1046,6 +1053,16 @@ mod tests {
             ("[pace]\ncatch-up-percent = 50\n", vec!["line 2", "catch-up-percent", "50", "100 and more"]),
             ("[hedge]\nwith = [\"\"]\n", vec!["line 2", "with", "``", "1 to 31"]),
             ("[hedge]\nunwind = \"2000\"\n", vec!["line 2", "unwind", "2000", "1000"]),
+            ("[slow-risk]\nsample-every = \"10ms\"\n", vec!["line 2", "sample-every", "10ms", "50ms"]),
+            ("[slow-risk]\nwindow-samples = 99\n", vec!["line 2", "window-samples", "99", "100 to 10000"]),
+            ("[slow-risk]\n\ndecay = 1.0\n", vec!["line 3", "decay", "found 1", "less than 1"]),
+            ("[slow-risk]\nvar-horizon = \"500ms\"\n", vec!["line 2", "var-horizon", "500ms", "1s"]),
+            ("[slow-risk]\nvar99-max = \"0\"\n", vec!["line 2", "var99-max", "found 0"]),
+            ("[slow-risk]\nes99-max = \"0\"\n", vec!["line 2", "es99-max", "found 0"]),
+            ("[slow-risk]\ncold-share = 1.5\n", vec!["line 2", "cold-share", "1.5", "0 to 1"]),
+            ("[slow-risk]\nfresh-for = \"1s\"\n", vec!["line 2", "fresh-for", "found 1s"]),
+            ("[slow-risk]\ndead-after = \"3s\"\n", vec!["line 2", "dead-after", "fresh-for", "3s"]),
+            ("[slow-risk]\nenable = true\n", vec!["line 2", "enable", "enabled"]),
             ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),

@@ -391,8 +391,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// A slow brain's newest value; slots that are not known mean nothing.
     fn on_signal(&mut self, signal: &Signal, out: &mut impl CommandSink) {
-        if BoardSlot::from_number(signal.slot) == Some(BoardSlot::GhostPermit) {
-            self.on_permit(signal.value, out);
+        match BoardSlot::from_number(signal.slot) {
+            Some(BoardSlot::RiskScale) => self.risk.on_slow_scale(signal.value, self.now),
+            Some(BoardSlot::GhostPermit) => self.on_permit(signal.value, out),
+            None => {}
         }
     }
 
@@ -409,6 +411,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.mark_equity();
         self.work_breakers(out);
         self.obey_permit(out);
+        self.obey_slow_risk(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
@@ -596,6 +599,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.mode
     }
 
+    /// What the account is worth as it was marked last; `None` before the venue told a balance.
+    pub fn equity(&self) -> Option<Money> {
+        self.wallet_start.map(|_| self.risk.equity())
+    }
+
     /// Engine time: the newest receive stamp taken.
     pub fn now(&self) -> Nanos {
         self.now
@@ -619,6 +627,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// What is asked of entries, and what became of them.
     pub fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// How many instruments there are.
+    pub fn instrument_count(&self) -> usize {
+        self.instruments.len()
     }
 
     /// The strategy, for tests and reports.

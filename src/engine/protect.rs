@@ -16,6 +16,8 @@ pub(super) struct Protection {
     errors_seen: u64,
     /// The day (UTC) since which instruments are measured.
     day_number: u64,
+    /// More was held and open at the last timer than slow risk allows.
+    is_over_slow: bool,
     /// Everything is to be closed: it was asked for, or a breaker has halted trading.
     pub is_closing: bool,
     /// Whether the ghost permitted trading when it was looked at last.
@@ -79,6 +81,21 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if common == BreakerLevel::Halt && !self.protection.is_closing {
             self.on_control(Control::Flatten, out);
         }
+    }
+
+    /// What rests and would grow a position goes as soon as slow risk allows less than is held and open. What shrinks one will be wanted
+    /// again, and what grows one is refused as long as that holds.
+    pub(super) fn obey_slow_risk(&mut self, out: &mut impl CommandSink) {
+        let is_over = self.risk.is_over_slow(self.now);
+        if std::mem::replace(&mut self.protection.is_over_slow, is_over) || !is_over {
+            return;
+        }
+        for idx in 0..self.instruments.len() {
+            self.instruments[idx].withdraw_wishes();
+            self.work_quotes(InstrumentId(idx as u16), out);
+        }
+        // What waits for an answer or for the rate budget could be wanted again until then: once more with the next timer.
+        self.protection.is_over_slow = !self.instruments.iter().any(Instrument::has_work);
     }
 
     /// Whether the instrument's position is to be closed.

@@ -6,6 +6,8 @@ use crate::types::{
     OrderUpdate, Product, Rate, Step, Symbol, Ticks, TimeInForce, TopCheck, VenueId,
 };
 
+mod slow;
+
 /// Quotes a fixed distance from the touch, and takes once when told to.
 #[derive(Default)]
 pub(super) struct Fixed {

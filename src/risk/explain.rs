@@ -168,6 +168,7 @@ impl Risk {
         };
         at_most(Refusal::Position, worst, limits.position_value_max);
         at_most(Refusal::GrossExposure, gross, limits.gross_value_max);
+        at_most(Refusal::SlowRisk, gross, self.slow.gross_max(r.now, limits));
         at_most(Refusal::NetExposure, net, limits.net_value_max);
         at_most(Refusal::Capital, both.map(|_| money_of_e8(self.committed_with(r, others))), self.capital);
         // Exposure against what carries it, both times a hundred, so that the leverage stays whole.

@@ -10,6 +10,7 @@ mod explain;
 mod fair;
 mod hedge;
 mod rate;
+mod slow;
 mod state;
 
 pub use breakers::{Breaker, BreakerConfig, BreakerLevel, ErrorWindow, Layer};
@@ -18,9 +19,11 @@ pub use explain::{Answer, Bound, Check, Measure};
 pub use fair::{FairLimits, Flow};
 pub use hedge::{HEDGES_MAX, HedgeConfig, HedgeCounts, Hedger, Slope};
 pub use rate::{RateBudget, RateLimits, Spend, TokenBucket};
+pub use slow::SlowLimits;
 pub use state::{RiskState, day_of};
 
 use self::capital::Reserve;
+use self::slow::SlowScale;
 use crate::book::Touch;
 use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks, clamped_product};
 
@@ -85,6 +88,8 @@ refusals! {
     OpenOrders = "open_orders",
     /// The sum of all positions could pass its limit, were everything open filled.
     GrossExposure = "gross_exposure",
+    /// The sum of all positions could pass what slow risk allows; without word from it only shrinking orders pass.
+    SlowRisk = "slow_risk",
     /// The sum of all positions, shorts against longs, could pass its limit, were everything open of one side filled.
     NetExposure = "net_exposure",
     /// What is committed at worst exceeds the capital: margin, fees, funding, losses.
@@ -167,6 +172,8 @@ pub struct RiskLimits {
     pub permit_fresh_ns: Option<u64>,
     /// Patterns in our own flow.
     pub fair: FairLimits,
+    /// How the share that slow risk allows of `gross_value_max` is obeyed; `None`: nobody measures it.
+    pub slow: Option<SlowLimits>,
 }
 
 impl Default for RiskLimits {
@@ -193,6 +200,7 @@ impl Default for RiskLimits {
             drawdown_max: whole(200),
             permit_fresh_ns: None,
             fair: FairLimits::default(),
+            slow: None,
         }
     }
 }
@@ -293,6 +301,7 @@ impl Exposure {
 pub struct Risk {
     limits: RiskLimits,
     sums: Counted,
+    slow: SlowScale,
     reserves: [Reserve; 2],
     /// What may be committed, after profits and losses; and the same in 10⁻⁸ of its unit.
     capital: Money,
@@ -317,6 +326,7 @@ impl Risk {
     pub fn new(limits: RiskLimits) -> Self {
         let mut risk = Self {
             reserves: Reserve::by_product(&limits),
+            slow: SlowScale::new(&limits),
             capital: Money::ZERO,
             capital_e8: 0,
             limits,
@@ -452,6 +462,22 @@ impl Risk {
         self.sums.gross
     }
 
+    /// The account's equity as it was told last.
+    pub fn equity(&self) -> Money {
+        self.equity
+    }
+
+    /// Takes the share of the gross exposure that slow risk allows.
+    pub fn on_slow_scale(&mut self, scale: f64, now: Nanos) {
+        self.slow.on_scale(scale, now, &self.limits);
+    }
+
+    /// Whether more is held and open than slow risk allows at this moment.
+    #[inline]
+    pub fn is_over_slow(&self, now: Nanos) -> bool {
+        self.sums.gross > self.slow.gross_max(now, &self.limits)
+    }
+
     /// Recounts an instrument into the sums after its position, open orders or price changed.
     #[inline]
     pub fn recount(&mut self, exposure: &mut Exposure, spec: &InstrumentSpec, px: Ticks) {
@@ -566,6 +592,7 @@ impl Risk {
             check!(self, Position, worst <= limits.position_value_max);
             let gross = self.sums.gross.saturating_sub(exposure.counted.gross).saturating_add(worst);
             check!(self, GrossExposure, gross <= limits.gross_value_max);
+            check!(self, SlowRisk, gross <= self.slow.gross_max(r.now, limits));
             check!(self, NetExposure, abs(self.net_with(r, reached)) <= limits.net_value_max);
             check!(self, Capital, self.committed_with(r, others) <= self.capital_e8);
             // gross / leverage <= equity, without the division.

@@ -14,6 +14,9 @@ fn spec() -> InstrumentSpec {
 
 const NOW: Nanos = Nanos::new(1_000_000_000);
 
+/// Late enough for what is old.
+const NOW_LATE: u64 = 20_000_000_000;
+
 const NOTHING: (Lots, Money) = (Lots::ZERO, Money::ZERO);
 
 fn open(qty: i64, px: i64) -> OpenSide {
@@ -34,6 +37,7 @@ struct Case {
     qty: i64,
     reduce_only: bool,
     now: u64,
+    confirmed_at: u64,
     own_opposite: Option<i64>,
     last: Option<i64>,
     is_closing: bool,
@@ -42,7 +46,11 @@ struct Case {
     flow: Flow,
     /// Since when the ghost permits trading, in nanoseconds; `None`: it does not.
     permitted: Option<u64>,
+    /// Share that slow risk allows, and its age in nanoseconds; `None`: it is switched off.
+    slow: Option<(f64, u64)>,
 }
+
+const SLOW: SlowLimits = SlowLimits { fresh_for_ns: 2_000_000_000, dead_after_ns: 10_000_000_000 };
 
 fn case() -> Case {
     let level = |px| Some(Level { px: Ticks::new(px), qty: Lots::new(100) });
@@ -59,6 +67,7 @@ fn case() -> Case {
         qty: 10,
         reduce_only: false,
         now: 1_000_000_000,
+        confirmed_at: 1_000_000_000,
         own_opposite: None,
         last: Some(600_000),
         is_closing: false,
@@ -66,6 +75,7 @@ fn case() -> Case {
         takes: false,
         flow: Flow::default(),
         permitted: None,
+        slow: None,
     }
 }
 
@@ -75,7 +85,10 @@ impl Case {
     }
 
     fn verdict(&self, taken_out: Option<Refusal>) -> Option<Refusal> {
-        let mut risk = Risk::new(self.limits);
+        let mut risk = Risk::new(RiskLimits { slow: self.slow.map(|_| SLOW), ..self.limits });
+        if let Some((scale, age_ns)) = self.slow {
+            risk.on_slow_scale(scale, Nanos::new(self.now.saturating_sub(age_ns)));
+        }
         risk.taken_out = taken_out;
         risk.on_equity(Money::new(10_000 * Money::ONE.get()), NOW);
         risk.on_equity(Money::new(self.equity * Money::ONE.get()), NOW);
@@ -96,7 +109,7 @@ impl Case {
             now: Nanos::new(self.now),
             is_book_live: self.live,
             touch: &self.touch,
-            confirmed_at: Nanos::new(1_000_000_000),
+            confirmed_at: Nanos::new(self.confirmed_at),
             last_px: self.last.map(Ticks::new),
             exposure: &exposure,
             takes: self.takes,
@@ -215,6 +228,10 @@ fn causes() -> Vec<(Refusal, Case)> {
             Refusal::GrossExposure,
             Case { limits: RiskLimits { gross_value_max: whole(500), ..RiskLimits::default() }, ..case() },
         ),
+        // A fiftieth of 20,000 is less than the order's 600; half of it would do, were it not as good as dead.
+        (Refusal::SlowRisk, Case { slow: Some((0.02, 0)), ..case() }),
+        (Refusal::SlowRisk, Case { slow: Some((f64::NAN, 0)), ..case() }),
+        (Refusal::SlowRisk, Case { slow: Some((0.5, 9_900_000_000)), now: NOW_LATE, confirmed_at: NOW_LATE, ..case() }),
         (
             Refusal::NetExposure,
             Case { limits: RiskLimits { net_value_max: whole(500), ..RiskLimits::default() }, ..case() },
@@ -331,6 +348,8 @@ struct Drawn {
     /// Limits: order, position, gross, net, capital, day's loss, drawdown.
     money: [i128; 7],
     leverage_e2: u32,
+    /// Share that slow risk allows, in millionths, and its age in milliseconds.
+    slow: Option<(u32, u64)>,
 }
 
 fn drawn() -> impl Strategy<Value = Drawn> {
@@ -338,7 +357,9 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     let state = (0u32..10, 300i128..12_000, 0u64..10_000, 599_990i64..600_000, -2i64..9_000);
     let rest = (599_000i64..601_000, 560_000i64..640_000, 1u32..2_000);
     let loose = || prop_oneof![1 => 100i128..3_000, 3 => Just(1_000_000i128)];
-    (order, state, rest, proptest::array::uniform7(loose())).prop_map(|(order, state, rest, money)| Drawn {
+    let slow = proptest::option::of((0u32..4_000, 0u64..12_000));
+    (order, state, rest, proptest::array::uniform7(loose()), slow).prop_map(|(order, state, rest, money, slow)| Drawn {
+        slow,
         flags: order.0,
         qty: order.1,
         px: order.2,
@@ -375,9 +396,14 @@ fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option
         day_loss_max: day_loss,
         drawdown_max: drawdown,
         permit_fresh_ns: d.flags.is_multiple_of(5).then_some(100),
+        slow: d.slow.map(|_| SLOW),
         ..RiskLimits::default()
     };
     let mut risk = Risk::new(limits);
+    if let Some((millionths, age_ms)) = d.slow {
+        let at = Nanos::new(20_000_000_000).saturating_sub(age_ms * 1_000_000);
+        risk.on_slow_scale(f64::from(millionths) / 1e6, at);
+    }
     risk.taken_out = taken_out;
     risk.on_equity(whole(10_000), NOW);
     risk.on_equity(whole(11_000), NOW);
@@ -516,6 +542,36 @@ proptest! {
             }
             risk.recount(&mut exposure, &spec, Ticks::new(600_000));
             prop_assert!(spec.notional(Ticks::new(600_000), exposure.worst_qty()) <= limits.position_value_max);
+        }
+    }
+}
+
+proptest! {
+    /// Whatever slow risk says and however old its word is: what it let through and all that is open stays within the share, and what
+    /// only shrinks a position passes.
+    #[test]
+    fn what_is_let_through_stays_within_the_share_of_slow_risk(
+        qty in 1i64..16, millionths in 0u32..40_000, age_ms in 0u64..12_000, position in -60i64..60,
+    ) {
+        let slow = Some((f64::from(millionths) / 1e6, age_ms * 1_000_000));
+        let exposure = Exposure { position: Lots::new(position), ..Exposure::default() };
+        let case = Case {
+            slow, exposure, qty, now: NOW_LATE, confirmed_at: NOW_LATE,
+            ..case()
+        };
+        let shrinks = position < 0 && qty <= -position;
+        let left = (SLOW.dead_after_ns - SLOW.fresh_for_ns) as i128;
+        let age = (age_ms * 1_000_000) as i128;
+        let aged = (SLOW.dead_after_ns as i128 - age).clamp(0, left);
+        let most = whole(20_000).get() * i128::from(millionths) / 1_000_000 * aged / left;
+        let reached = spec().notional(Ticks::new(600_001), Lots::new((position + qty).abs().max(position.abs())));
+        let refused = case.check();
+        if shrinks {
+            prop_assert_eq!(refused, None);
+        } else if reached.get() > most || aged == 0 {
+            prop_assert_eq!(refused, Some(Refusal::SlowRisk));
+        } else if most - reached.get() > whole(1).get() {
+            prop_assert_eq!(refused, None);
         }
     }
 }

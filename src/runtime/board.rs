@@ -9,6 +9,7 @@
 //! value that holds from one that nobody renews.
 
 use super::duty::Duty;
+use super::slow_risk::SampleSender;
 use crate::ring::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::types::BoardSlot;
 
@@ -102,6 +103,8 @@ pub struct Analysts {
     pub duties: Vec<Box<dyn Duty>>,
     /// The board on which they write.
     pub board: BoardReader,
+    /// Where the core puts samples for slow risk, if that is measured.
+    pub samples: Option<SampleSender>,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use super::board::BoardReader;
 use super::duty::{Duty, DutyReport};
 use super::ghost::MarketTap;
+use super::slow_risk::SampleSender;
 use super::tally::{InstrumentTally, Tallies};
 use crate::engine::{CoreStatus, Engine, EngineReport, Mode, Probe};
 use crate::guard::CorePulse;
@@ -138,6 +139,7 @@ pub struct CoreDuty<S, P> {
     pulse: Option<CorePulse>,
     board: BoardReader,
     tap: Option<MarketTap>,
+    samples: Option<SampleSender>,
 }
 
 /// What the core leaves behind.
@@ -151,6 +153,8 @@ pub struct CoreReport {
     pub decode_errors: u64,
     /// Whether the journal fell behind, which halts trading.
     pub journal_lost: bool,
+    /// Rounds of samples for which the analyst's ring had no room.
+    pub samples_dropped: u64,
 }
 
 impl<S: Strategy, P: Probe> CoreDuty<S, P> {
@@ -180,6 +184,7 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
             pulse: None,
             board: BoardReader::default(),
             tap: None,
+            samples: None,
         };
         (duty, StatusReader(reader))
     }
@@ -209,6 +214,11 @@ impl<S: Strategy, P: Probe> CoreDuty<S, P> {
     /// What open positions lose at the mid, likewise.
     pub(super) fn open_losses(&self) -> Money {
         self.engine.open_losses()
+    }
+
+    /// Gives samples for slow risk with its timers.
+    pub fn sample_for(&mut self, samples: SampleSender) {
+        self.samples = Some(samples);
     }
 
     /// Beats for a guard, and obeys its fence.
@@ -318,6 +328,9 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
         if self.makes_timers && now >= self.timer_due {
             self.timer_due = now.saturating_add(TIMER_NS);
             self.give(&Event::Timer(Meta { recv: now, ..Meta::default() }));
+            if let Some(samples) = &mut self.samples {
+                samples.poll(&self.engine, now);
+            }
         }
         if now >= self.status_due {
             self.status_due = now.saturating_add(2 * TIMER_NS);
@@ -341,6 +354,7 @@ impl<S: Strategy + Send, P: Probe + Send> Duty for CoreDuty<S, P> {
             tallies: self.commands.tallies.into_vec(),
             decode_errors: self.decode_errors,
             journal_lost: self.commands.journal_lost,
+            samples_dropped: self.samples.as_ref().map_or(0, SampleSender::dropped),
         }))
     }
 }

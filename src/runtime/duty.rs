@@ -45,6 +45,8 @@ pub enum DutyReport {
     RestOrders(Box<super::RestOrdersReport>),
     /// Of the ghost of a live run.
     Ghost(Box<super::GhostReport>),
+    /// Of slow risk.
+    SlowRisk(Box<crate::slow_risk::SlowRiskReport>),
     /// Of the recorder.
     Recorder(Box<super::RecorderReport>),
 }

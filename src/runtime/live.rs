@@ -25,6 +25,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::guard::{CorePulse, GatewayPulse, Heartbeat, PulseTerms};
 use crate::journal::JournalHeader;
 use crate::ring::{Flag, Gauge, Producer, spsc};
+use crate::slow_risk::SlowRiskReport;
 use crate::strategy::Strategy;
 use crate::types::{Event, InstrumentTable, Record};
 use crate::venue::MarketFeed;
@@ -141,6 +142,8 @@ pub struct LiveOutcome {
     pub rest_orders: Option<RestOrdersReport>,
     /// The ghost, if there was one and it did not panic.
     pub ghost: Option<GhostReport>,
+    /// What slow risk measured, if it did and lived.
+    pub slow_risk: Option<SlowRiskReport>,
     /// Whether the thread of the analysts panicked: a bug, which does not end the run.
     pub has_lost_analysts: bool,
     /// Wall-clock seconds.
@@ -247,6 +250,9 @@ impl Live {
         let mut core = core.watch(analysts.board);
         if let Some(tap) = tap {
             core.set_tap(tap);
+        }
+        if let Some(samples) = analysts.samples {
+            core.sample_for(samples);
         }
         let reconciler = match reconcile {
             Some(LiveReconcile { config, rest, offset, executions_since_ms }) => {
@@ -455,7 +461,7 @@ impl Live {
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let mut feed: Option<FeedReport> = None;
         let (mut core, mut gateway, mut recorder, mut reconcile) = (None, None, None, None);
-        let (mut rest_orders, mut ghost) = (None, None);
+        let (mut rest_orders, mut ghost, mut slow_risk) = (None, None, None);
         let mut hot_allocations: Option<u64> = None;
         let mut take = |thread: RunningThread| -> Result<(), LiveError> {
             let end = thread.join().map_err(LiveError::Panicked)?;
@@ -474,6 +480,7 @@ impl Live {
                     DutyReport::Reconcile(report) => reconcile = Some(*report),
                     DutyReport::RestOrders(report) => rest_orders = Some(*report),
                     DutyReport::Ghost(report) => ghost = Some(*report),
+                    DutyReport::SlowRisk(report) => slow_risk = Some(*report),
                     DutyReport::SimVenue(_) | DutyReport::None => {}
                 }
             }
@@ -502,6 +509,7 @@ impl Live {
             reconcile,
             rest_orders,
             ghost,
+            slow_risk,
             has_lost_analysts,
             elapsed_s,
             hot_allocations,

@@ -204,7 +204,7 @@ mod tests {
                 lost_links: 0,
                 broke_off: None,
             },
-            core: CoreReport { engine, tallies, decode_errors: 0, journal_lost: false },
+            core: CoreReport { engine, tallies, decode_errors: 0, journal_lost: false, samples_dropped: 0 },
             gateway: GatewayReport {
                 latency: LatencyStages::new(),
                 sent: 100,
@@ -219,6 +219,7 @@ mod tests {
             reconcile: Some(ReconcileReport { requests: 50, ..ReconcileReport::default() }),
             rest_orders: None,
             ghost: None,
+            slow_risk: None,
             has_lost_analysts: false,
             elapsed_s: 1.0,
             hot_allocations: None,
