@@ -103,6 +103,9 @@ fn trade(args: &PaperArgs, config: &Config, address: &Address, signals: &StopSig
     let captures = Captures { files: Vec::new(), venues: vec![VenueId::BYBIT], table };
     let options = captures.options(config, FeedConfig::default())?;
     let options = ReplayOptions { observer: Some(Box::new(Watcher::new(session, None))), ..options };
+    if config.slow_risk.enabled {
+        eprintln!("note: slow risk is not measured here, and [slow-risk] not obeyed");
+    }
     let (stopping, engine, began) = (Flag::new(), config.engine(), Instant::now());
     let stop = stopping.clone();
     let trading = std::thread::Builder::new()

@@ -115,7 +115,8 @@ mod tests {
     use crate::engine::{Engine, EngineConfig, Limits, NoProbe};
     use crate::journal::{JournalHeader, JournalReader, JournalSteps, JournalWriter};
     use crate::ring::{Consumer, Flag, Producer, spsc};
-    use crate::runtime::{CoreDuty, rerun};
+    use crate::risk::SlowLimits;
+    use crate::runtime::{CoreDuty, Rerun, rerun};
     use crate::strategy::{MarketMaker, MarketMakerConfig};
     use crate::types::{
         Balance, Book, BookKind, BookState, BookStatus, Control, Event, InstrumentSpec, InstrumentTable, Level, Lots,
@@ -152,7 +153,9 @@ mod tests {
 
     fn engine() -> Engine<MarketMaker> {
         let limits = Limits { window_ticks: 128, far_levels_max: 64, orders_max: 16, exec_ids_max: 64 };
-        let config = EngineConfig { limits, ..EngineConfig::default() };
+        let mut config = EngineConfig { limits, ..EngineConfig::default() };
+        // So that signals change decisions.
+        config.risk.slow = Some(SlowLimits { fresh_for_ns: 2_000_000_000, dead_after_ns: 10_000_000_000 });
         Engine::new(&table(), config, MarketMaker::new(MarketMakerConfig::default(), 1))
     }
 
@@ -248,6 +251,25 @@ mod tests {
         assert_eq!(rig.core.engine().counts().events, 2);
     }
 
+    /// Writes a journal of the records and gives it to an equal engine.
+    fn rerun_of(name: &str, records: &[Record]) -> Rerun {
+        let dir = std::env::temp_dir().join(format!("tercel-board-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("session.tj");
+        let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
+        let mut at = 0;
+        while at < records.len() {
+            let count = records[at].event_records();
+            journal.append(records[at..at + count].iter().copied()).unwrap();
+            at += count;
+        }
+        journal.close().unwrap();
+        let mut steps = JournalSteps::new(JournalReader::open(&path).unwrap());
+        let found = rerun(&mut engine(), &mut steps, |_, _| ControlFlow::Continue(())).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        found
+    }
+
     #[test]
     fn the_journal_of_a_run_with_signals_gives_the_same_commands() {
         let mut board = Board::new();
@@ -259,24 +281,13 @@ mod tests {
         rig.trade();
         let commands = std::iter::from_fn(|| rig.commands.pop()).count() as u64;
         assert!(commands > 0);
-
-        let dir = std::env::temp_dir().join(format!("tercel-board-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("session.tj");
-        let mut journal = JournalWriter::create(&path, &JournalHeader::default()).unwrap();
         let records = rig.journaled();
         assert_eq!(signals(&records).len(), 2);
-        let mut at = 0;
-        while at < records.len() {
-            let count = records[at].event_records();
-            journal.append(records[at..at + count].iter().copied()).unwrap();
-            at += count;
-        }
-        journal.close().unwrap();
-        let mut steps = JournalSteps::new(JournalReader::open(&path).unwrap());
-        let found = rerun(&mut engine(), &mut steps, |_, _| ControlFlow::Continue(())).unwrap();
-        std::fs::remove_dir_all(&dir).unwrap();
+        let found = rerun_of("whole", &records);
         assert_eq!(found.difference, None);
         assert_eq!(found.commands, commands);
+        // Without its signals it is another run: nobody allows anything.
+        let without: Vec<Record> = records.into_iter().filter(|it| signals(&[*it]).is_empty()).collect();
+        assert!(rerun_of("without", &without).difference.is_some());
     }
 }

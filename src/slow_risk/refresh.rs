@@ -104,7 +104,7 @@ pub struct SlowRiskReport {
     pub blind: u64,
     /// The newest figures.
     pub last: Option<Figures>,
-    /// Those of the greatest 99 % value at risk.
+    /// Those of the greatest 99 % value at risk; `None` if nothing was ever at risk.
     pub worst: Option<Figures>,
     /// Deepest fall of the equity.
     pub drawdown: Option<Drawdown>,
@@ -196,7 +196,7 @@ impl SlowRisk {
         }
         let figures = self.measure(round);
         let var = |figures: &Figures| figures.worst_var(Confidence::P99).unwrap_or(0.0);
-        if self.worst.as_ref().is_none_or(|worst| var(&figures) > var(worst)) {
+        if var(&figures) > self.worst.as_ref().map_or(0.0, var) {
             self.worst = Some(figures);
         }
         self.last = Some(figures);

@@ -77,6 +77,7 @@ fn nothing_held_is_nothing_at_risk_and_the_cold_share_holds_until_there_is_histo
     let last = report.last.unwrap();
     assert_eq!((last.gross, last.heat), (0.0, Some(0.0)));
     assert_eq!((last.worst_var(Confidence::P99), last.worst_es(Confidence::P99)), (Some(0.0), Some(0.0)));
+    assert_eq!(report.worst, None);
     assert_eq!(report.backtests, <[[Backtest; 2]; 3]>::default(), "nothing held is nothing forecast");
 }
 
