@@ -7,11 +7,14 @@
 //! one that the figures are of, differences are printed and do not fail. Without valgrind it says so and succeeds, unless
 //! `CI` is set.
 
+mod callgrind;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode};
 
+use callgrind::count;
 use serde::{Deserialize, Serialize};
 use tercel::book::{L2Book, Touch};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
@@ -164,23 +167,6 @@ fn order_encode(rounds: usize) -> usize {
         }
     }
     ORDERS as usize
-}
-
-/// Instructions of a whole run under callgrind.
-fn count(name: &str, rounds: usize) -> Result<u64, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Process::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(own)
-        .args(["--run", name, &rounds.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!("{name} under valgrind: {}\n{text}", output.status));
-    }
-    let found = text.lines().find_map(|line| line.split("Collected :").nth(1));
-    found.and_then(|found| found.trim().parse().ok()).ok_or(format!("callgrind told no count:\n{text}"))
 }
 
 /// The committed figures.

@@ -82,10 +82,10 @@ refusals! {
     TradeCollar = "trade_collar",
     /// A reduce-only order that would not reduce.
     ReduceOnly = "reduce_only",
-    /// The position could pass its limit, were everything open filled.
-    Position = "position",
     /// Too many open orders of the instrument.
     OpenOrders = "open_orders",
+    /// The position could pass its limit, were everything open filled.
+    Position = "position",
     /// The sum of all positions could pass its limit, were everything open filled.
     GrossExposure = "gross_exposure",
     /// The sum of all positions could pass what slow risk allows; without word from it only shrinking orders pass.
