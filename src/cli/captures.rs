@@ -73,8 +73,8 @@ pub fn find(
         });
         found.push(CaptureFile { path: path.clone(), clock: meta.clock, feed: feed as u16 });
         for (_, spec) in meta.table().map_err(Failure::usage)?.iter() {
-            let maker_fee = config.simex.maker_fee_bps.0;
-            let spec = InstrumentSpec { maker_fee, taker_fee: config.simex.taker_fee_bps.0, ..*spec };
+            let fees = config.simex.fees(spec.product);
+            let spec = InstrumentSpec { maker_fee: fees.maker, taker_fee: fees.taker, ..*spec };
             match specs.iter().find(|known| (known.venue, known.symbol) == (spec.venue, spec.symbol)) {
                 None => specs.push(spec),
                 Some(known) if *known == spec => {}

@@ -80,11 +80,8 @@ fn instruments(config: &Config, address: &Address, signals: &StopSignals) -> Res
     }
     let symbols: Vec<&str> = chosen.iter().map(String::as_str).collect();
     let listed = listed(&rest, Product::Linear, &symbols)?;
-    let priced = |spec: InstrumentSpec| InstrumentSpec {
-        maker_fee: config.simex.maker_fee_bps.0,
-        taker_fee: config.simex.taker_fee_bps.0,
-        ..spec
-    };
+    let fees = config.simex.fees(Product::Linear);
+    let priced = |spec: InstrumentSpec| InstrumentSpec { maker_fee: fees.maker, taker_fee: fees.taker, ..spec };
     let mut specs: Vec<InstrumentSpec> = listed.trading().map(|listing| priced(listing.spec)).collect();
     if let Some(missing) = symbols.iter().find(|symbol| !specs.iter().any(|spec| spec.symbol.as_str() == **symbol)) {
         return Err(Failure::usage(format!("the venue does not list `{missing}` as a linear contract that trades")));

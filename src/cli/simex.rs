@@ -101,8 +101,8 @@ pub fn simex_config(config: &Config, feed: Option<&Path>) -> Result<SimexConfig,
         simex.feed = FeedConfig::Capture { lines: load_capture(file)?, speed_percent: 100, repeat: false };
     }
     for listing in &mut simex.listings {
-        listing.spec.maker_fee = config.simex.maker_fee_bps.0;
-        listing.spec.taker_fee = config.simex.taker_fee_bps.0;
+        let fees = config.simex.fees(listing.spec.product);
+        (listing.spec.maker_fee, listing.spec.taker_fee) = (fees.maker, fees.taker);
     }
     Ok(simex)
 }

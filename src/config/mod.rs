@@ -39,6 +39,8 @@ use crate::signal::SignalConfig;
 use crate::sim::QueuePosition;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
 use crate::types::{InstrumentSpec, InstrumentTable, Product, Rate, Symbol, VenueId};
+use crate::venue::bybit::FeeTier;
+use crate::venue::bybit::rest::FeeRates;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -516,8 +518,7 @@ impl Default for LimitsTable {
 }
 
 table! {
-    /// The simulated venue, and the fills of replays. Fees default to those of Bybit's highest tier (0 and 3 hundredths
-    /// of a percent); its lowest pays 2 and 5.5.
+    /// The simulated venue, and the fills of replays.
     SimexTable {
         /// Seed of its population.
         seed: u64,
@@ -531,10 +532,13 @@ table! {
         ban: Duration,
         /// Balance of the account.
         balance: MoneyText,
-        /// Fee of a resting fill.
-        maker_fee_bps: Bps,
-        /// Fee of a crossing fill.
-        taker_fee_bps: Bps,
+        /// Level of the account, whose fees are Bybit's: vip0 to vip5, supreme. Contracts pay 2 and 5.5 hundredths of a percent at the lowest (maker,
+        /// taker), 0 and 3 at the highest.
+        fee_tier: FeeTier,
+        /// Fee of a resting fill instead of the level's; negative: a rebate.
+        maker_fee_bps: Option<Bps>,
+        /// Fee of a crossing fill, likewise.
+        taker_fee_bps: Option<Bps>,
         /// How cancelled quantity is shared out between what stands ahead of an order and what stands behind it, in replays:
         /// conservative, power:N, power-of-sum:N, power-of-share:N (N from 0.5 to 10 in halves).
         queue_model: QueuePosition,
@@ -557,13 +561,24 @@ impl Default for SimexTable {
             spot: false,
             ban: Duration(600_000_000_000),
             balance: MoneyText(crate::types::Money::new(10_000 * crate::types::Money::ONE.get())),
-            // What Bybit's highest tier pays; see [`SimexTable`] for other tiers.
-            maker_fee_bps: Bps(Rate::ZERO),
-            taker_fee_bps: Bps(Rate::new(30_000)),
+            fee_tier: FeeTier::default(),
+            maker_fee_bps: None,
+            taker_fee_bps: None,
             queue_model: QueuePosition::default(),
             feed_latency: LatencyText::Constant(Duration(0)),
             entry_latency: LatencyText::Constant(Duration(1_000_000)),
             ack_latency: LatencyText::Constant(Duration(1_000_000)),
+        }
+    }
+}
+
+impl SimexTable {
+    /// What the account pays for a kind of instrument.
+    pub fn fees(&self, product: Product) -> FeeRates {
+        let tier = self.fee_tier.rates(product);
+        FeeRates {
+            maker: self.maker_fee_bps.map_or(tier.maker, |given| given.0),
+            taker: self.taker_fee_bps.map_or(tier.taker, |given| given.0),
         }
     }
 }
@@ -1063,6 +1078,7 @@ mod tests {
             ("[slow-risk]\nfresh-for = \"1s\"\n", vec!["line 2", "fresh-for", "found 1s"]),
             ("[slow-risk]\ndead-after = \"3s\"\n", vec!["line 2", "dead-after", "fresh-for", "3s"]),
             ("[slow-risk]\nenable = true\n", vec!["line 2", "enable", "enabled"]),
+            ("[simex]\nfee-tier = \"vip9\"\n", vec!["line 2", "vip9", "vip5", "supreme"]),
             ("[guard]\nlease = \"5ms\"\n", vec!["line 2", "lease", "5ms", "100ms"]),
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),
