@@ -90,6 +90,32 @@ fn the_accounting_identity_holds_over_every_capture_with_both_strategies() {
 }
 
 #[test]
+fn an_account_without_margin_is_liquidated_and_the_books_agree_on_it() {
+    let dir = Scratch::new("liquidated");
+    let (capture, eager) = eager(&dir);
+    let config = dir.file("thin.toml");
+    // Ninety times as much as is there, as long as half of it is left, and no limit of ours in the way.
+    let much = "\"1000000\"";
+    let text = format!(
+        "{}trade-value = \"1800\"\n[simex]\nbalance = \"20\"\n[risk]\nleverage-e2 = 40000\norder-value-max = {much}\n\
+         position-value-max = {much}\ncapital = {much}\nday-loss-max = {much}\ndrawdown-max = {much}\n[breakers]\n\
+         position-loss-max = {much}\nheat-max = {much}\nerrors-max = 1000000\n",
+        std::fs::read_to_string(&eager).unwrap()
+    );
+    let mut outcomes = Vec::new();
+    for maintenance in ["50", "0"] {
+        std::fs::write(&config, text.replace("[risk]", &format!("maintenance-bps = {maintenance}\n[risk]"))).unwrap();
+        let json = dir.file("report.json");
+        let mut command = tercel(["backtest".as_ref(), capture.as_os_str()]);
+        command.args(["--strategy", "imbalance-taker", "--config"]).arg(&config).arg("--json").arg(&json);
+        let told = String::from_utf8_lossy(&good(&mut command).stderr).into_owned();
+        assert!(assert_identity("liquidated", &summary(&json)) > 2, "{told}");
+        outcomes.push(told.contains("the account was liquidated"));
+    }
+    assert_eq!(outcomes, [true, false], "with maintenance margin, and without");
+}
+
+#[test]
 fn a_report_is_the_same_on_every_topology_and_agrees_with_the_replay() {
     let dir = Scratch::new("same-report");
     let (capture, config) = eager(&dir);

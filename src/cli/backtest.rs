@@ -136,6 +136,12 @@ pub fn conclude(
     if !engine_agrees {
         eprintln!("error: the engine's books are not those of the executions");
     }
+    if outcome.sim.liquidations > 0 {
+        let times = outcome.sim.liquidations;
+        eprintln!(
+            "warning: the account was liquidated {times} times: its equity no longer covered the maintenance margin"
+        );
+    }
     if outcome.sim.open_orders > 0 {
         eprintln!("error: {} orders were left open", outcome.sim.open_orders);
     }

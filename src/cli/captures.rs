@@ -38,6 +38,7 @@ impl Captures {
             queue: config.simex.queue_model,
             balance: config.simex.balance.0,
             leverage_e2: config.risk.leverage_e2,
+            maintenance: config.simex.maintenance(),
             command_log: None,
             observer: None,
             stop: Flag::new(),

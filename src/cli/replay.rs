@@ -91,6 +91,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         positions: outcome.sim.positions.clone(),
         wallet: outcome.sim.wallet,
         open_orders: outcome.sim.open_orders,
+        liquidations: outcome.sim.liquidations,
     };
     let latency = LatencySummary::default();
     let summary = Summary::new(&Parts {

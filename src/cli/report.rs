@@ -134,6 +134,10 @@ fn write_report(
             money_text(p.pnl.total),
         )?;
     }
+    let liquidations = venue.map_or(0, |venue| venue.liquidations);
+    if liquidations > 0 {
+        writeln!(out, "LIQUIDATED {liquidations} times: the equity no longer covered the maintenance margin")?;
+    }
     let wallet_venue = venue.map(|v| v.wallet).or(engine.wallet_venue);
     if let (Some(wallet), Some(told)) = (engine.wallet, wallet_venue) {
         all_equal &= wallet == told;

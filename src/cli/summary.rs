@@ -174,6 +174,8 @@ pub struct VenueView {
     pub wallet: Money,
     /// Orders still open.
     pub open_orders: usize,
+    /// Times that the account was liquidated; a live venue is not asked.
+    pub liquidations: u64,
 }
 
 /// The whole summary of `run` and `replay`.
@@ -200,6 +202,8 @@ pub struct Summary {
     fills: u64,
     positions: Vec<PositionSummary>,
     balances: BalanceSummary,
+    /// Times that the simulated account was liquidated.
+    liquidations: u64,
     /// Whether engine and venue agree on positions, wallet and open orders; `true` also where nothing was traded.
     pub reconciled: bool,
     pnl: PnlSummary,
@@ -403,6 +407,7 @@ impl Summary {
                 engine: engine.wallet.map(|m| m.to_string()),
                 venue: wallet_venue.map(|m| m.to_string()),
             },
+            liquidations: venue.map_or(0, |venue| venue.liquidations),
             reconciled: is_reconciled(engine, *venue),
             pnl: PnlSummary::from(&engine.pnl),
             latency_ns: parts.latency.clone(),

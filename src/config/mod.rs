@@ -539,6 +539,8 @@ table! {
         maker_fee_bps: Option<Bps>,
         /// Fee of a crossing fill, likewise.
         taker_fee_bps: Option<Bps>,
+        /// Maintenance margin in replays: once the equity is below that share of the value of all positions, they are liquidated. 0: never.
+        maintenance_bps: Bps,
         /// How cancelled quantity is shared out between what stands ahead of an order and what stands behind it, in replays:
         /// conservative, power:N, power-of-sum:N, power-of-share:N (N from 0.5 to 10 in halves).
         queue_model: QueuePosition,
@@ -564,6 +566,7 @@ impl Default for SimexTable {
             fee_tier: FeeTier::default(),
             maker_fee_bps: None,
             taker_fee_bps: None,
+            maintenance_bps: Bps(Rate::new(500_000)),
             queue_model: QueuePosition::default(),
             feed_latency: LatencyText::Constant(Duration(0)),
             entry_latency: LatencyText::Constant(Duration(1_000_000)),
@@ -573,6 +576,11 @@ impl Default for SimexTable {
 }
 
 impl SimexTable {
+    /// Below which share of the value of all positions the equity may not fall in replays; `None`: nobody is liquidated.
+    pub fn maintenance(&self) -> Option<Rate> {
+        Some(self.maintenance_bps.0).filter(|rate| *rate > Rate::ZERO)
+    }
+
     /// What the account pays for a kind of instrument.
     pub fn fees(&self, product: Product) -> FeeRates {
         let tier = self.fee_tier.rates(product);
@@ -795,6 +803,7 @@ impl Config {
             ("reinvest-bps", self.risk.reinvest_bps.0),
             ("taker-fee-bps", self.risk.taker_fee_bps.0),
             ("extra-fee-bps", self.risk.extra_fee_bps.0),
+            ("simex.maintenance-bps", self.simex.maintenance_bps.0),
             ("funding-cap-bps", self.risk.funding_cap_bps.0),
         ] {
             if !(Rate::ZERO..=whole).contains(&rate) {

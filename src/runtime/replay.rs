@@ -16,7 +16,7 @@ use crate::journal::{LoadError, Tape};
 use crate::ring::{Flag, Producer, spsc};
 use crate::sim::{Market, QueueModel, QueuePosition, Venue, VenueLimits};
 use crate::strategy::Strategy;
-use crate::types::{InstrumentTable, Money, Record, VenueId};
+use crate::types::{InstrumentTable, Money, Rate, Record, VenueId};
 use crate::venue::{FeedConfig, MarketFeed};
 
 /// What a replay needs beside capture, engine and strategy.
@@ -41,6 +41,8 @@ pub struct ReplayOptions {
     pub balance: Money,
     /// Leverage of the simulated account, in hundredths.
     pub leverage_e2: u32,
+    /// Share of the value of its positions below which its equity may not fall, or they are liquidated; `None`: they never are.
+    pub maintenance: Option<Rate>,
     /// Takes every command as venue-neutral bytes.
     pub command_log: Option<Box<dyn Write + Send>>,
     /// Sees what happens; comes back in the venue's report.
@@ -63,6 +65,7 @@ impl ReplayOptions {
             queue: QueuePosition::default(),
             balance: Money::new(10_000 * Money::ONE.get()),
             leverage_e2: 500,
+            maintenance: Some(Rate::new(500_000)),
             command_log: None,
             observer: None,
             stop: Flag::new(),
@@ -144,6 +147,7 @@ pub(super) fn assemble<S: Strategy + Send + 'static>(
         queue,
         balance,
         leverage_e2,
+        maintenance,
         command_log,
         observer,
         stop,
@@ -153,7 +157,7 @@ pub(super) fn assemble<S: Strategy + Send + 'static>(
     let (to_venue, from_core) = spsc(COMMAND_RING_SLOTS);
 
     let listings = table.iter().map(|(_, spec)| (*spec, Market::Queue(QueueModel::with_position(queue)))).collect();
-    let mut exchange = Venue::new(listings, VenueLimits::simulation());
+    let mut exchange = Venue::new(listings, VenueLimits { maintenance, ..VenueLimits::simulation() });
     let account = exchange.open_account(balance, leverage_e2);
 
     let has_ended = Flag::new();

@@ -109,6 +109,8 @@ pub struct SimVenueReport {
     pub commands: u64,
     /// Orders still open at the end.
     pub open_orders: usize,
+    /// Times that the account was liquidated.
+    pub liquidations: u64,
     /// Why the commands file is not whole, if it is not.
     pub command_log_error: Option<std::io::Error>,
     /// Who watched, with what it saw.
@@ -155,6 +157,7 @@ pub struct SimVenueDuty {
     log_error: Option<std::io::Error>,
     observer: Option<Box<dyn Observer>>,
     commands_count: u64,
+    liquidations: u64,
     has_ended: Flag,
 }
 
@@ -207,6 +210,7 @@ impl SimVenueDuty {
             log_error: None,
             observer,
             commands_count: 0,
+            liquidations: 0,
             has_ended,
         }
     }
@@ -287,7 +291,13 @@ impl SimVenueDuty {
         let grid = t.get() / TIMER_NS;
         if grid > self.timer_grid {
             let at = Nanos::new(grid * TIMER_NS).max(self.now);
-            return self.tell(Event::Timer(Meta::default()), at, |duty| duty.timer_grid = grid);
+            return self.tell(Event::Timer(Meta::default()), at, |duty| {
+                duty.timer_grid = grid;
+                if duty.venue.work_margin(duty.account, at) {
+                    duty.liquidations += 1;
+                    duty.tell_what_happened(at);
+                }
+            });
         }
         if pending_at == Some(next_at) {
             self.step_pending(t)
@@ -527,6 +537,7 @@ impl Duty for SimVenueDuty {
             wallet: account.map_or(Money::ZERO, |account| account.balance()),
             commands: self.commands_count,
             open_orders: self.open_orders(),
+            liquidations: self.liquidations,
             command_log_error: self.log_error,
             observer: self.observer,
         }))

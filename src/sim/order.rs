@@ -69,6 +69,8 @@ pub enum CancelReason {
     SelfTrade,
     /// Reduce-only, and the position it would reduce is gone.
     ReduceOnly,
+    /// Its account is liquidated.
+    Liquidation,
 }
 
 /// Why a market refuses an order or a change.

@@ -182,6 +182,8 @@ pub enum ExecutionKind {
     Trade,
     /// A funding payment; there is no order.
     Funding,
+    /// The venue took a position over, by an order of its own that nobody sent.
+    Takeover,
 }
 
 /// One execution of an account.
@@ -189,7 +191,7 @@ pub enum ExecutionKind {
 pub struct Execution {
     /// Running number.
     pub no: u64,
-    /// Trade or funding.
+    /// Trade, funding or takeover.
     pub kind: ExecutionKind,
     /// Whose.
     pub account: AccountId,
@@ -288,6 +290,9 @@ pub struct VenueLimits {
     pub executions_max: usize,
     /// How far a market order may slip, in hundredths of a percent.
     pub slippage_e4: i64,
+    /// Share of the value of its positions below which an account's equity may not fall, or they are taken over; `None`: nobody is
+    /// liquidated.
+    pub maintenance: Option<Rate>,
 }
 
 impl VenueLimits {
@@ -299,6 +304,12 @@ impl VenueLimits {
 
 impl Default for VenueLimits {
     fn default() -> Self {
-        Self { open_orders_max: 500, closed_orders_max: 100_000, executions_max: 100_000, slippage_e4: 500 }
+        Self {
+            open_orders_max: 500,
+            closed_orders_max: 100_000,
+            executions_max: 100_000,
+            slippage_e4: 500,
+            maintenance: None,
+        }
     }
 }

@@ -410,6 +410,109 @@ impl Venue {
         }
     }
 
+    /// Liquidates an account whose equity no longer covers the maintenance margin ([`VenueLimits::maintenance`]); returns whether it did.
+    ///
+    /// Margin is common to all contracts. All open orders are cancelled; then position after position, the greatest first, is taken over until
+    /// the equity covers what is left. A position is taken over at the price at which its maintenance margin is gone, the mark less (for a short:
+    /// plus) the maintenance rate, and pays a taker's fee: what is left of the margin is lost with it, as where the venue takes over at the
+    /// bankruptcy price. There is no insurance fund: a market that jumps beyond it leaves a wallet below zero.
+    pub fn work_margin(&mut self, account: AccountId, now: Nanos) -> bool {
+        let Some(rate) = self.limits.maintenance else { return false };
+        if self.is_covered(account, rate) {
+            return false;
+        }
+        for idx in 0..self.listings.len() {
+            let id = InstrumentId(idx as u16);
+            if self.listings[idx].spec.product == Product::Spot {
+                continue;
+            }
+            let nos = self.open[self.open_idx(account, id)].clone();
+            self.with_market(id, now, |market, out| {
+                nos.iter().for_each(|&no| drop(market.cancel(no, CancelReason::Liquidation, out)));
+            });
+        }
+        while !self.is_covered(account, rate) {
+            let held = (0..self.listings.len()).map(|idx| InstrumentId(idx as u16));
+            let Some((id, _)) = held.map(|id| (id, self.held_value(account, id))).max_by_key(|(_, value)| *value)
+            else {
+                break;
+            };
+            self.take_over(account, id, rate, now);
+        }
+        true
+    }
+
+    /// Value of a position of a contract at the mark, above zero for long and short.
+    fn held_value(&self, account: AccountId, id: InstrumentId) -> Money {
+        let listing = &self.listings[id.idx()];
+        let qty = self.accounts[account.0 as usize].holding(id).qty;
+        match self.mark(id) {
+            Some(mark) if listing.spec.product != Product::Spot => listing.spec.notional(mark, qty.saturating_abs()),
+            _ => Money::ZERO,
+        }
+    }
+
+    /// Whether the equity covers the maintenance margin of all positions; without any it does.
+    fn is_covered(&self, account: AccountId, rate: Rate) -> bool {
+        if account.0 as usize >= self.accounts.len() {
+            return true;
+        }
+        let held = (0..self.listings.len()).map(|idx| self.held_value(account, InstrumentId(idx as u16)));
+        let needed = held.fold(Money::ZERO, Money::saturating_add);
+        needed == Money::ZERO || self.equity(account) > needed.share_rounded_up(rate)
+    }
+
+    fn take_over(&mut self, account: AccountId, instrument: InstrumentId, rate: Rate, now: Nanos) {
+        let Some(mark) = self.mark(instrument) else { return };
+        let spec = self.listings[instrument.idx()].spec;
+        let held = self.accounts[account.0 as usize].holding(instrument).qty;
+        let (side, qty) = (if held > Lots::ZERO { Side::Ask } else { Side::Bid }, held.saturating_abs());
+        let away = mark.share(rate).saturating_add(1);
+        let px = Ticks::new(mark.saturating_add(away * side.sign()).get().max(1));
+        let effect = self.accounts[account.0 as usize].fill(instrument, &spec, side, px, qty, false);
+        let value = spec.notional(px, qty);
+        let no = self.next_order_no();
+        let order = OrderRecord {
+            no,
+            account,
+            link: LinkId::NONE,
+            instrument,
+            side,
+            kind: OrderKind::Market,
+            px,
+            qty,
+            tif: TimeInForce::ImmediateOrCancel,
+            reduce_only: true,
+            self_trade: SelfTrade::CancelTaker,
+            status: OrderStatus::Filled,
+            cancelled: None,
+            filled: qty,
+            filled_value: value,
+            fees: effect.fee,
+            created: now,
+            updated: now,
+        };
+        self.push_execution(Execution {
+            no: 0,
+            kind: ExecutionKind::Takeover,
+            account,
+            instrument,
+            order: Some(order),
+            side,
+            px,
+            qty,
+            value,
+            fee: effect.fee,
+            fee_rate: effect.fee_rate,
+            realised: effect.realised,
+            closed: effect.closed,
+            is_maker: false,
+            mark,
+            at: now,
+        });
+        self.settle(account, instrument, now);
+    }
+
     /// Returns what happened since [`Self::clear_events`], in order.
     pub fn events(&self) -> &[VenueEvent] {
         &self.events

@@ -61,6 +61,7 @@ fn ending(order: &OrderRecord) -> (&'static str, &'static str) {
         Some(CancelReason::NoLiquidity) => ("UNKNOWN", "EC_NoImmediateQtyToFill"),
         Some(CancelReason::SelfTrade) => ("CancelBySmp", "EC_BySelfMatch"),
         Some(CancelReason::ReduceOnly) => ("CancelByReduceOnly", "EC_PerCancelRequest"),
+        Some(CancelReason::Liquidation) => ("CancelAllBeforeLiq", "EC_PerCancelRequest"),
     }
 }
 
@@ -185,6 +186,7 @@ pub(super) fn execution(spec: &InstrumentSpec, execution: &Execution, stops: &St
     };
     let (kind, order_type) = match (execution.kind, order) {
         (ExecutionKind::Trade, Some(order)) => ("Trade", kind_name(order.kind)),
+        (ExecutionKind::Takeover, Some(order)) => ("BustTrade", kind_name(order.kind)),
         _ => ("Funding", "UNKNOWN"),
     };
     let leaves = order.map(|order| order.unfilled()).unwrap_or_default();

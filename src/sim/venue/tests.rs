@@ -170,3 +170,78 @@ proptest! {
         prop_assert_eq!(venue.account(first).unwrap().holding(ID).open_bids, Money::ZERO);
     }
 }
+
+/// A contract at a mark of its own, and an account that holds one whole coin of it at 60,000.0 with a tenth of that in margin.
+fn leveraged(side: Side) -> (Venue, AccountId) {
+    let (mut venue, first, second) = venue();
+    venue.limits.maintenance = Some(Rate::new(500_000));
+    venue.place(second, &limit(side.opposite(), 600_000, 1_000), now()).unwrap();
+    venue.place(first, &limit(side, 600_000, 1_000), now()).unwrap();
+    venue.place(first, &limit(side, 600_000 - 50_000 * side.sign(), 10), now()).unwrap();
+    venue.clear_events();
+    (venue, first)
+}
+
+fn marked(venue: &mut Venue, mark: i64) {
+    venue.listings[0].mark = Some(Ticks::new(mark));
+}
+
+#[test]
+fn an_account_that_does_not_cover_its_maintenance_is_liquidated_at_a_price_that_takes_the_rest() {
+    for side in [Side::Bid, Side::Ask] {
+        let (mut venue, account) = leveraged(side);
+        let start = venue.account(account).unwrap().balance();
+        let against = |ticks: i64| 600_000 - ticks * side.sign();
+        marked(&mut venue, against(90_000));
+        assert!(!venue.work_margin(account, now()), "9,000 of 10,000 are lost: covered");
+        assert!(venue.events().is_empty());
+        marked(&mut venue, against(98_000));
+        assert!(venue.work_margin(account, now()));
+        let kinds: Vec<&str> = venue
+            .events()
+            .iter()
+            .map(|event| match event {
+                VenueEvent::Order(order) if order.cancelled == Some(CancelReason::Liquidation) => "cancelled",
+                VenueEvent::Execution(it) if it.kind == ExecutionKind::Takeover => "taken over",
+                _ => "something else",
+            })
+            .collect();
+        assert_eq!(kinds, ["cancelled", "taken over"]);
+        let holding = *venue.account(account).unwrap().holding(ID);
+        assert_eq!(holding.qty, Lots::ZERO);
+        let takeover = *venue.executions().next().unwrap();
+        let mark = Ticks::new(against(98_000));
+        assert_eq!(takeover.px, mark.saturating_add(-(mark.share(Rate::new(500_000)) + 1) * side.sign()));
+        assert!(takeover.fill(now()).is_some(), "the engine is told of it as of any execution");
+        // What is left is less than the maintenance was.
+        let left = venue.account(account).unwrap().balance();
+        assert!(left < Money::ONE.saturating_mul(300) && left < start, "{left}");
+        assert!(!venue.work_margin(account, now()), "once");
+        venue.assert_invariants();
+    }
+}
+
+#[test]
+fn nobody_is_liquidated_where_nothing_is_asked_and_profit_covers() {
+    let (mut venue, account) = leveraged(Side::Bid);
+    marked(&mut venue, 800_000);
+    assert!(!venue.work_margin(account, now()));
+    venue.limits.maintenance = None;
+    marked(&mut venue, 400_000);
+    assert!(!venue.work_margin(account, now()));
+    assert_eq!(venue.account(account).unwrap().holding(ID).qty, Lots::new(1_000));
+}
+
+proptest! {
+    /// Wherever the mark goes: what is held afterwards is covered, and the money is accounted for.
+    #[test]
+    fn what_is_held_is_covered(marks in proptest::collection::vec(400_000i64..800_000, 1..20), is_long: bool) {
+        let (mut venue, account) = leveraged(if is_long { Side::Bid } else { Side::Ask });
+        for mark in marks {
+            marked(&mut venue, mark);
+            venue.work_margin(account, now());
+            prop_assert!(venue.is_covered(account, Rate::new(500_000)));
+            venue.assert_invariants();
+        }
+    }
+}
