@@ -428,7 +428,9 @@ impl Venue {
             }
             let nos = self.open[self.open_idx(account, id)].clone();
             self.with_market(id, now, |market, out| {
-                nos.iter().for_each(|&no| drop(market.cancel(no, CancelReason::Liquidation, out)));
+                for &no in &nos {
+                    market.cancel(no, CancelReason::Liquidation, out);
+                }
             });
         }
         while !self.is_covered(account, rate) {
