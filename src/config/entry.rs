@@ -2,20 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Bps, Duration, MoneyText};
+use super::value::{Bps, Duration, MoneyText, percent, share};
 use crate::entry::{EdgeConfig, EntryConfig, KellyConfig, LeverageConfig, PaceConfig};
 use crate::types::Rate;
 
 /// Names a key that is out of its range, and says why.
 type Check = Result<(), (&'static str, String)>;
-
-fn percent(share: Rate) -> u32 {
-    u32::try_from(share.get() / (Rate::ONE.get() / 100)).unwrap_or(u32::MAX)
-}
-
-fn share(percent: u32) -> Rate {
-    Rate::new(i64::from(percent) * (Rate::ONE.get() / 100))
-}
 
 fn at_most(key: &'static str, found: u32, most: u32) -> Check {
     if found <= most { Ok(()) } else { Err((key, format!("found {found}, allowed are 0 to {most}"))) }

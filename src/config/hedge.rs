@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Duration, MoneyText};
+use super::value::{Duration, MoneyText, percent, share};
 use crate::risk::{HEDGES_MAX, HedgeConfig};
-use crate::types::{InstrumentTable, Rate, Symbol};
+use crate::types::{InstrumentTable, Symbol};
 
 table! {
     /// How exposures are held with other instruments; see [`HedgeConfig`].
@@ -28,14 +28,6 @@ table! {
         /// Time for which an exposure is expected to stay: a hedge must take away more risk in it than it costs.
         horizon: Duration,
     }
-}
-
-fn percent(share: Rate) -> u32 {
-    u32::try_from(share.get() / (Rate::ONE.get() / 100)).unwrap_or(u32::MAX)
-}
-
-fn share(percent: u32) -> Rate {
-    Rate::new(i64::from(percent) * (Rate::ONE.get() / 100))
 }
 
 impl Default for HedgeTable {

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Bps, Duration, MoneyText};
+use super::value::{Bps, Duration, MoneyText, percent, share};
 use crate::risk::{BreakerConfig, FairLimits};
-use crate::types::Rate;
 
 table! {
     /// Breakers; see [`BreakerConfig`].
@@ -32,14 +31,6 @@ table! {
         /// What the next run must know: the day, high-water marks, losses, levels. None: nothing is remembered.
         state_file: Option<PathBuf>,
     }
-}
-
-fn percent(share: Rate) -> u32 {
-    u32::try_from(share.get() / (Rate::ONE.get() / 100)).unwrap_or(u32::MAX)
-}
-
-fn share(percent: u32) -> Rate {
-    Rate::new(i64::from(percent) * (Rate::ONE.get() / 100))
 }
 
 impl Default for BreakersTable {

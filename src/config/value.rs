@@ -130,6 +130,16 @@ impl FromStr for Ratio {
     }
 }
 
+/// A share in whole percent, rounded down.
+pub(super) fn percent(share: Rate) -> u32 {
+    u32::try_from(share.get() / (Rate::ONE.get() / 100)).unwrap_or(u32::MAX)
+}
+
+/// So many percent.
+pub(super) fn share(percent: u32) -> Rate {
+    Rate::new(i64::from(percent) * (Rate::ONE.get() / 100))
+}
+
 /// Reads a span of time such as `30s`, `250ms`, `10us`, `5m`, `2h`.
 ///
 /// # Errors
