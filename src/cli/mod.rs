@@ -44,6 +44,7 @@ mod faults;
 mod generate;
 mod ghost;
 mod guard;
+mod guard_desk;
 mod guarded;
 mod hot_path;
 mod inspect;

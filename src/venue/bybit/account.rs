@@ -6,8 +6,9 @@ use serde_json::Value;
 
 pub use super::orders::OrderFilter;
 use super::orders::{Batch, BatchItem, Body, Exit, Number, OrderRequest, batch_items};
+use super::request::RestRequest;
 use super::rest::{RestClient, RestError, escape};
-use crate::types::Product;
+use crate::types::{Money, Product, Symbol};
 
 /// Which orders a cancel-all means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,17 @@ pub struct DcpInfo {
     pub is_on: bool,
     /// How long all connections must be gone, in seconds.
     pub window_s: u64,
+}
+
+/// A position as the venue lists it, whatever its instrument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedPosition {
+    /// Its instrument.
+    pub symbol: Symbol,
+    /// Signed size: base coin of a linear contract.
+    pub size: Money,
+    /// 0 in one-way mode; 1 and 2 are the long and the short side of a hedged pair.
+    pub position_idx: u64,
 }
 
 /// How an account trades.
@@ -310,6 +322,38 @@ impl RestClient {
             Value::Array(items) => Ok(items),
             _ => Err(RestError::BadAnswer { path, field: "list" }),
         }
+    }
+
+    /// Every position of a settlement currency that is not flat, of whatever instrument, exact.
+    ///
+    /// # Errors
+    /// [`RestError`]; also if one item cannot be read, since a position that is not seen is not closed.
+    pub fn listed_positions(
+        &self,
+        product: Product,
+        settle_coin: &str,
+        now_ms: u64,
+    ) -> Result<Vec<ListedPosition>, RestError> {
+        let RestRequest { path, query, .. } = RestRequest::positions(product, settle_coin);
+        let mut out = Vec::new();
+        self.pages(path, &query, Some(now_ms), |item| {
+            let bad = |field| RestError::BadAnswer { path, field };
+            let text = |field| item[field].as_str().ok_or(bad(field));
+            let size = Money::parse(text("size")?.as_bytes()).map_err(|_| bad("size"))?;
+            if size == Money::ZERO {
+                return Ok(());
+            }
+            let size = match text("side")? {
+                "Buy" => size,
+                "Sell" => size.saturating_neg(),
+                _ => return Err(bad("side")),
+            };
+            let symbol = Symbol::new(text("symbol")?.as_bytes()).ok_or(bad("symbol"))?;
+            let position_idx = item["positionIdx"].as_u64().ok_or(bad("positionIdx"))?;
+            out.push(ListedPosition { symbol, size, position_idx });
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// The book of one instrument as it is told over REST: `b` and `a` with prices and quantities as texts.

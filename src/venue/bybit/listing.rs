@@ -170,6 +170,19 @@ impl RestClient {
         Ok(out)
     }
 
+    /// How one instrument trades now.
+    ///
+    /// # Errors
+    /// [`RestError`]; also if its ticker cannot be read.
+    pub fn market_snapshot(&self, product: Product, symbol: &str) -> Result<MarketSnapshot, RestError> {
+        let path = "/v5/market/tickers";
+        let result = self.get(path, &format!("category={}&symbol={}", product.name(), escape(symbol)), None)?;
+        let bad = RestError::BadAnswer { path, field: "list" };
+        let mut items = result["list"].as_array().into_iter().flatten();
+        let item = items.find(|item| item["symbol"].as_str() == Some(symbol));
+        item.and_then(|item| snapshot(symbol, item).ok()).ok_or(bad)
+    }
+
     /// The last `count` candles of one instrument, oldest first; the newest may still be open. `count` is at most
     /// [`KLINES_MAX`].
     ///
