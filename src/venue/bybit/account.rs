@@ -395,3 +395,34 @@ impl RestClient {
         self.signed_list(path, &query, now_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rest::tests::{client, result, serve};
+    use super::*;
+
+    #[test]
+    fn positions_of_every_instrument_are_listed_page_by_page_or_not_at_all() {
+        let first = r#"{"list":[{"symbol":"BTCUSDT","side":"Buy","size":"0.010","positionIdx":0},
+            {"symbol":"FLATUSDT","side":"","size":"0","positionIdx":0}],"nextPageCursor":"a"}"#;
+        let second = r#"{"list":[{"symbol":"ODDUSDT","side":"Sell","size":"3","positionIdx":2}],"nextPageCursor":""}"#;
+        let (url, handle) = serve(vec![result(first), result(second)]);
+        let found = client(&url).listed_positions(Product::Linear, "USDT", 1).unwrap();
+        let told: Vec<_> = found.iter().map(|it| (it.symbol.as_str(), it.size.to_string(), it.position_idx)).collect();
+        assert_eq!(told, [("BTCUSDT", "0.01".to_owned(), 0), ("ODDUSDT", "-3".to_owned(), 2)]);
+        let asked = handle.join().unwrap();
+        assert!(
+            asked[0].starts_with("GET /v5/position/list?category=linear&settleCoin=USDT&limit=200 "),
+            "{}",
+            asked[0]
+        );
+        for (from, to, field) in
+            [("Buy", "Up", "side"), ("0.010", "-", "size"), ("\"positionIdx\":0", "\"x\":0", "positionIdx")]
+        {
+            let (url, handle) = serve(vec![result(&first.replace(from, to))]);
+            let error = client(&url).listed_positions(Product::Linear, "USDT", 1).unwrap_err().to_string();
+            handle.join().unwrap();
+            assert!(error.contains(field), "{error}");
+        }
+    }
+}

@@ -427,6 +427,21 @@ mod tests {
     }
 
     #[test]
+    fn one_ticker_is_the_one_that_was_asked_for() {
+        let list =
+            r#"{"list":[{"symbol":"ETHUSDT","bid1Price":"1"},{"symbol":"BTCUSDT","bid1Price":"2","ask1Price":""}]}"#;
+        let bad = r#"{"list":[{"symbol":"BTCUSDT","bid1Price":"x"}]}"#;
+        let (url, handle) = serve(vec![result(list), result(bad), result(r#"{"list":[]}"#)]);
+        let rest = client(&url);
+        let btc = rest.market_snapshot(Product::Linear, "BTCUSDT").unwrap();
+        assert_eq!((btc.bid_px, btc.ask_px), (Some(Money::ONE.saturating_mul(2)), None));
+        assert!(rest.market_snapshot(Product::Linear, "BTCUSDT").is_err());
+        assert!(rest.market_snapshot(Product::Linear, "BTCUSDT").is_err());
+        let asked = handle.join().unwrap();
+        assert!(asked[0].starts_with("GET /v5/market/tickers?category=linear&symbol=BTCUSDT "), "{}", asked[0]);
+    }
+
+    #[test]
     fn candles_come_oldest_first_or_not_at_all() {
         let list = r#"{"list":[["120000","2","3","1","2.5","9","9"],["60000","1","2","1","2","9","9"]]}"#;
         let bad = r#"{"list":[["120000","2","3","1"]]}"#;
