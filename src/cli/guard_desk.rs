@@ -8,8 +8,9 @@ use super::{Failure, access};
 use crate::config::{Config, Environment};
 use crate::guard::{CloseOrder, CloseTerms, Desk, Held, NotClosed, Quote, Step, act, boot_ns};
 use crate::ring::Flag;
-use crate::types::{InstrumentSpec, Nanos, Product, Side, Symbol, TimeInForce};
+use crate::types::{InstrumentSpec, Nanos, Op, Product, RejectKind, Side, Symbol, TimeInForce};
 use crate::venue::bybit::account::ListedPosition;
+use crate::venue::bybit::codes::reject_kind;
 use crate::venue::bybit::orders::{NewOrder, Number, OrderRequest};
 use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
 use crate::venue::bybit::{CancelScope, OrderFilter, Secret};
@@ -220,7 +221,14 @@ impl Desk for Acting<'_> {
         };
         let sent = self.account.rest.place(&OrderRequest::New(request), self.venue_ms());
         sent.map(|_| ()).map_err(|error| NotClosed {
-            may_arrive: !matches!(error, RestError::Venue { .. } | RestError::NoKey { .. }),
+            may_arrive: match &error {
+                RestError::Venue { code, .. } => {
+                    let kind = i32::try_from(*code).map(|code| reject_kind(Op::Create, code));
+                    matches!(kind, Ok(RejectKind::Unknown | RejectKind::Busy) | Err(_))
+                }
+                RestError::NoKey { .. } => false,
+                _ => true,
+            },
             text: error.to_string(),
         })
     }

@@ -156,6 +156,7 @@ fn close_all(desk: &mut impl Desk, terms: &CloseTerms) -> Closed {
     // Until then an order whose outcome is not known may arrive: it must not meet the position of a next engine.
     let mut doubt_until = desk.now();
     let mut is_told = false;
+    let mut unable = String::new();
     loop {
         if desk.is_taken_over() {
             return Closed::TakenOver;
@@ -171,7 +172,14 @@ fn close_all(desk: &mut impl Desk, terms: &CloseTerms) -> Closed {
                 if !std::mem::replace(&mut is_told, true) {
                     desk.tell(Step::Closing(held.clone()));
                 }
-                close_round(desk, &held, terms, until, &mut doubt_until)
+                let round = close_round(desk, &held, terms, until);
+                doubt_until = doubt_until.max(round.doubt_until);
+                // The same every round, maybe: told once.
+                if round.unable != unable && !round.unable.is_empty() {
+                    desk.tell(Step::Trouble(round.unable.clone()));
+                }
+                unable = round.unable;
+                round.failure.map_or(Ok(()), Err)
             }
             _ if is_over && is_certain => return Closed::Unknown,
             Ok(_) => Ok(()),
@@ -202,16 +210,20 @@ fn look(desk: &mut impl Desk) -> Result<Option<Vec<Held>>, String> {
     Ok(None)
 }
 
-/// One order for each position, at the prices of now. One that cannot be closed does not keep the others; the first failure
-/// is returned.
-fn close_round(
-    desk: &mut impl Desk,
-    held: &[Held],
-    terms: &CloseTerms,
-    until: Nanos,
-    doubt_until: &mut Nanos,
-) -> Result<(), String> {
-    let mut outcome = Ok(());
+/// What came of one round of orders.
+#[derive(Default)]
+struct Round {
+    /// Positions for which there is no order, and why.
+    unable: String,
+    /// The first request that failed.
+    failure: Option<String>,
+    /// Until then an order whose outcome is not known may arrive.
+    doubt_until: Nanos,
+}
+
+/// One order for each position, at the prices of now. One that cannot be closed does not keep the others.
+fn close_round(desk: &mut impl Desk, held: &[Held], terms: &CloseTerms, until: Nanos) -> Round {
+    let mut round = Round::default();
     for (idx, held) in held.iter().enumerate() {
         if idx > 0 {
             desk.pause(CLOSE_PAUSE_NS);
@@ -221,20 +233,27 @@ fn close_round(
             if desk.is_taken_over() || desk.now() >= until {
                 return Ok(());
             }
-            let order = CloseOrder::of(held, &quote, terms.slippage).map_err(|e| e.to_string())?;
+            let order = match CloseOrder::of(held, &quote, terms.slippage) {
+                Ok(order) => order,
+                Err(why) => {
+                    let and = if round.unable.is_empty() { "" } else { "; " };
+                    round.unable += &format!("{and}{}: {why}", held.symbol);
+                    return Ok(());
+                }
+            };
             desk.tell(Step::Order(order));
             desk.close(&order).map_err(|NotClosed { text, may_arrive }| {
                 if may_arrive {
-                    *doubt_until = desk.now().saturating_add(terms.doubt_ns);
+                    round.doubt_until = desk.now().saturating_add(terms.doubt_ns);
                 }
                 text
             })
         });
         if let Err(text) = done {
-            outcome = outcome.and(Err(format!("{}: {text}", held.symbol)));
+            round.failure.get_or_insert(format!("{}: {text}", held.symbol));
         }
     }
-    outcome
+    round
 }
 
 #[cfg(test)]
@@ -456,7 +475,8 @@ mod tests {
         let Closed::Left(held) = &closed else { panic!("{closed:?}") };
         assert_eq!(held[0].size, Money::ONE.saturating_mul(4));
         assert!(toy.now >= TERMS.within_ns && toy.now < TERMS.within_ns + 500 * MS, "{}", toy.now);
-        assert!(toy.told.iter().any(|step| matches!(step, Step::Trouble(text) if text.contains("nobody"))));
+        let nobody = |step: &&Step| matches!(step, Step::Trouble(text) if text.contains("nobody"));
+        assert_eq!(toy.told.iter().filter(nobody).count(), 1, "told once");
         // No time at all: nothing is sent, and it is still told.
         let mut toy = Toy::new(4);
         let closed = close_all(&mut toy, &CloseTerms { within_ns: 0, ..TERMS });
