@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::Scratch;
 use rustix::process::Signal;
@@ -15,15 +15,17 @@ use serde_json::Value;
 use tercel::bench::kill_chain::{
     ObservedVenue, Process, Proxy, Watching, command, engine_toml, start_engine, start_guard, write_key,
 };
-use tercel::guard::{GatewayPulse, Heartbeat, PulseTerms};
+use tercel::guard::{GatewayPulse, Heartbeat, Mode, PulseTerms};
 use tercel::net::{WsLimits, WsUrl};
 use tercel::ring::{Flag, spsc};
 use tercel::runtime::{Clock, Dial, Duty, GatewayConfig, GatewayDuty, LinkConfig, clock_offset};
-use tercel::simex::SimexConfig;
+use tercel::simex::{AccountConfig, FeedConfig, SimexConfig};
 use tercel::types::{
     ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, InstrumentTable, Level, Lots, Nanos, Op,
-    Record, RejectKind, Side, Ticks, TimeInForce,
+    Product, Record, RejectKind, Side, Ticks, TimeInForce,
 };
+use tercel::venue::bybit::orders::{NewOrder, Number, OrderRequest};
+use tercel::venue::bybit::rest::{RestClient, RestConfig};
 use tercel::venue::bybit::{Secret, Signer};
 
 /// Far above what anything here takes, so that a slow machine is no failure.
@@ -43,10 +45,11 @@ struct Rig {
 
 impl Rig {
     fn new(name: &str) -> Self {
-        Self {
-            dir: Scratch::new(&format!("guard-{name}")),
-            venue: ObservedVenue::start(SimexConfig::default()).unwrap(),
-        }
+        Self::with(name, SimexConfig::default())
+    }
+
+    fn with(name: &str, config: SimexConfig) -> Self {
+        Self { dir: Scratch::new(&format!("guard-{name}")), venue: ObservedVenue::start(config).unwrap() }
     }
 
     fn page(&self) -> PathBuf {
@@ -77,6 +80,33 @@ impl Rig {
         let args = self.guard_args();
         let (process, _, events) = start_guard(program(), &args.each_ref().map(String::as_str)).unwrap();
         (process, Events(events))
+    }
+
+    /// A guard that was told to flatten, with `stop` as its `[stop]`.
+    fn flattening_guard(&self, stop: &str) -> (Process, Events) {
+        let args = self.guard_args();
+        let config = Path::new(&args[1]);
+        let text = std::fs::read_to_string(config).unwrap() + "flatten = true\n[stop]\n" + stop;
+        std::fs::write(config, text).unwrap();
+        let (process, _, events) = start_guard(program(), &args.each_ref().map(String::as_str)).unwrap();
+        (process, Events(events))
+    }
+
+    /// Places an order of an account by REST; none for the price: at the market.
+    fn place(&self, account: &AccountConfig, side: Side, qty: &str, px: Option<&str>) {
+        let rest = RestClient::new(RestConfig {
+            api_key: account.api_key.clone(),
+            secret: Some(Secret::new(account.api_secret.clone())),
+            ..RestConfig::new(&format!("http://{}", self.venue.addr()))
+        });
+        let rest = rest.unwrap();
+        let order = NewOrder {
+            px: px.map(|px| Number::parse(px).unwrap()),
+            tif: if px.is_some() { TimeInForce::GoodTillCancel } else { TimeInForce::ImmediateOrCancel },
+            ..NewOrder::market(Product::Linear, "BTCUSDT", side, Number::parse(qty).unwrap(), "")
+        };
+        let now_ms = rest.time().unwrap().as_millis();
+        rest.place(&OrderRequest::New(order), now_ms).unwrap();
     }
 
     fn trades(&mut self) {
@@ -125,6 +155,92 @@ fn a_killed_engine_leaves_nothing_open() {
     events.until("settled");
     assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
     assert_eq!(rig.venue.now().unwrap().open, 0);
+}
+
+#[test]
+fn a_killed_engine_leaves_no_position_where_the_guard_flattens() {
+    let mut rig = Rig::new("flatten");
+    let (mut guard, mut events) = rig.flattening_guard("");
+    rig.place(&AccountConfig::default(), Side::Ask, "0.040", None);
+    rig.venue.wait(LONG, |seen| seen.held == 1).expect("it is short");
+    let engine = rig.engine();
+    rig.trades();
+    engine.signal(Signal::KILL);
+    let killed = Instant::now();
+    assert_eq!(events.until("acting")["reason"], "died");
+    assert!(events.until("zero")["after_ms"].is_u64());
+    let emptied = rig.venue.wait(LONG, |seen| seen.open == 0).expect("everything is cancelled");
+    let order = events.until("closing-order");
+    assert_eq!((&order["side"], &order["symbol"]), (&"buy".into(), &"BTCUSDT".into()));
+    assert!(events.until("flat")["after_ms"].as_u64() > Some(1_000), "not before the window has passed");
+    let flat = rig.venue.wait(LONG, |seen| seen.held == 0).expect("no position is left");
+    let after = [emptied, flat].map(|seen| seen.at.saturating_duration_since(killed).as_millis());
+    println!("from kill -9 to no open order {} ms, to no position {} ms", after[0], after[1]);
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    let end = rig.venue.now().unwrap();
+    assert_eq!((end.open, end.held), (0, 0));
+}
+
+#[test]
+fn a_killed_engine_keeps_its_position_where_the_guard_only_cancels() {
+    let mut rig = Rig::new("keep");
+    let (mut guard, mut events) = rig.guard();
+    rig.place(&AccountConfig::default(), Side::Bid, "0.040", None);
+    rig.venue.wait(LONG, |seen| seen.held == 1).expect("it is long");
+    let engine = rig.engine();
+    rig.trades();
+    engine.signal(Signal::KILL);
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    let end = rig.venue.now().unwrap();
+    assert_eq!((end.open, end.held), (0, 1));
+}
+
+/// A quiet venue on which the first account is long 0.010, in a book of 0.004 at 60000 and, if there is one, 0.100 at
+/// `below`; an engine without orders has died there.
+fn died_in_a_thin_book(name: &str, stop: &str, below: Option<&str>) -> (Rig, Process, Events) {
+    let other = AccountConfig { uid: 2, api_key: "other-key".into(), ..AccountConfig::default() };
+    let mut simex = SimexConfig { feed: FeedConfig::Quiet, ..SimexConfig::default() };
+    simex.accounts.push(other.clone());
+    simex.listings[0].spec.max_qty = Lots::new(100);
+    let mut rig = Rig::with(name, simex);
+    rig.place(&other, Side::Ask, "0.010", Some("60000"));
+    rig.place(&AccountConfig::default(), Side::Bid, "0.010", Some("60000"));
+    rig.place(&other, Side::Bid, "0.004", Some("60000"));
+    if below.is_some() {
+        rig.place(&other, Side::Bid, "0.100", below);
+    }
+    rig.venue.wait(LONG, |seen| seen.held == 1).expect("it is long");
+    let (guard, mut events) = rig.flattening_guard(stop);
+    let engine = Heartbeat::register(Some(&rig.page()), 1, 1_000, 1).unwrap();
+    events.until("watching");
+    engine.set_mode(Mode::Running);
+    drop(engine);
+    assert_eq!(events.until("acting")["reason"], "died");
+    (rig, guard, events)
+}
+
+#[test]
+fn what_cannot_be_closed_within_the_bound_is_said() {
+    let (mut rig, mut guard, mut events) = died_in_a_thin_book("thin", "slippage-bps = 50\nwithin = \"1s\"\n", None);
+    let order = events.until("closing-order");
+    assert_eq!((&order["px"], &order["qty"]), (&"59700.0".into(), &"0.010".into()));
+    let left = events.until("left");
+    assert_eq!(left["positions"], serde_json::json!([{"symbol": "BTCUSDT", "size": "0.006"}]));
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(3));
+    assert_eq!(rig.venue.now().unwrap().held, 1);
+}
+
+#[test]
+fn a_wider_bound_closes_in_a_thin_book() {
+    let (mut rig, mut guard, mut events) = died_in_a_thin_book("wide", "slippage-bps = 100\n", Some("59400"));
+    let order = events.until("closing-order");
+    assert_eq!((&order["px"], &order["qty"]), (&"59400.0".into(), &"0.010".into()));
+    events.until("flat");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    assert_eq!(rig.venue.now().unwrap().held, 0);
 }
 
 #[test]
@@ -279,7 +395,7 @@ fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
     let beat = Arc::new(Heartbeat::register(None, 1, 5_000, 1).unwrap());
     gateway.set_pulse(GatewayPulse::new(beat.clone(), PulseTerms::default()));
     let mut poll_until = |venue: &mut ObservedVenue, what: &dyn Fn(&mut ObservedVenue) -> bool| {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while !what(venue) {
             gateway.poll(clock.now());
             assert!(began.elapsed() < LONG, "it should have come to it");
@@ -343,6 +459,11 @@ fn what_cannot_guard_says_so() {
     fails(&args, Some("a wrong secret"), 1, "10004");
     fails(&args[..2], Some("simulated-secret"), 2, "--heartbeat");
     fails(&args[2..], Some("simulated-secret"), 2, "embedded");
+    let spot = rig.dir.file("spot.toml");
+    let text = std::fs::read_to_string(args[1]).unwrap() + "categories = [\"spot\"]\n";
+    std::fs::write(&spot, text).unwrap();
+    let spot = spot.display().to_string();
+    fails(&["--config", &spot, args[2], args[3], "--flatten"], Some("simulated-secret"), 2, "spot has no positions");
     let (_guard, _events) = rig.guard();
     fails(&args, Some("simulated-secret"), 1, "--second");
     let real = rig.dir.file("real.toml");

@@ -6,20 +6,21 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::guard_desk::{Account, Job, News, OWN_WINDOW_MS, cancelling, unix_ms};
 use super::signals::StopSignals;
-use super::{Exit, Failure, Outcome, access};
-use crate::config::{Config, Environment, GuardTable};
-use crate::guard::{Decision, GuardPost, Next, Sight, Station, Sweep, Watch, WireKey, boot_ns};
+use super::{Exit, Failure, Outcome};
+use crate::config::{Category, Config, GuardTable};
+use crate::guard::{
+    CloseTerms, Closed, Decision, GuardPost, Held, Mode, Sight, Station, Step, Watch, WireKey, boot_ns,
+};
 use crate::ring::Flag;
-use crate::types::{Nanos, Product};
-use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
-use crate::venue::bybit::{CancelScope, OrderFilter, Secret};
+use crate::types::{Nanos, Side};
 
 /// Time between two looks at the heartbeat, and beats of the guard's own.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -30,9 +31,6 @@ const WARM_EVERY: Duration = Duration::from_secs(10);
 /// Every so many of these questions the key is tried, too.
 const KEY_EVERY: u32 = 6;
 
-/// For one request, all in all: a venue that does not answer is asked again.
-const REQUEST_WITHIN: Duration = Duration::from_secs(2);
-
 /// How much longer than the receive window a request of the engine may live: the venue admits times up to a second ahead of
 /// its own, and the rest is for the ways.
 const WINDOW_MARGIN_MS: u64 = 1_500;
@@ -42,10 +40,6 @@ const WINDOW_MS_MAX: u64 = 60_000;
 
 /// By how much two clocks may disagree on the length of a lease.
 const LEASE_MARGIN_NS: u64 = 100_000_000;
-
-/// How long the venue is still looked at after it was done, and how often.
-const AFTERCARE: Duration = Duration::from_secs(30);
-const AFTERCARE_EVERY: Duration = Duration::from_secs(2);
 
 /// Arguments of `tercel guard`.
 #[derive(Args)]
@@ -69,7 +63,11 @@ pub struct GuardArgs {
     /// Take the second place at the heartbeat file.
     #[arg(long)]
     second: bool,
-    /// End after acting once, with exit code 4.
+    /// Once everything is cancelled, close all positions of the linear contracts as well: `[guard] flatten`.
+    #[arg(long)]
+    flatten: bool,
+    /// End after acting once, with exit code 4; with 3 if positions that were to be closed are left.
+    #[arg(long)]
     #[arg(long)]
     once: bool,
     /// Write events as JSON, one a line, to the standard output.
@@ -77,7 +75,7 @@ pub struct GuardArgs {
     json: bool,
     /// Guard on the real venue that the configuration names.
     #[arg(long)]
-    live: bool,
+    pub(super) live: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -86,8 +84,10 @@ Keys: TERCEL_GUARD_API_KEY and TERCEL_GUARD_API_SECRET, of the same account as t
 Examples:
   tercel guard --config FILE.toml --heartbeat /dev/shm/tercel-btc
   tercel guard --config FILE.toml --listen 0.0.0.0:7400 --key-file guard.key
+  tercel guard --config FILE.toml --heartbeat /dev/shm/tercel-btc --flatten
 
-Exit codes: 0 asked to end, 1 failed, 2 usage or configuration, 4 acted (--once).";
+Exit codes: 0 asked to end, 1 failed, 2 usage or configuration, 3 acted and positions that were to be closed are left (--once),
+4 acted (--once).";
 
 /// Where the engine is seen.
 enum Source {
@@ -162,170 +162,6 @@ impl Source {
     }
 }
 
-/// The venue, as far as the guard needs it.
-struct Account {
-    rest: RestClient,
-    /// Category and, for contracts, settlement currency.
-    scopes: Vec<(Product, String)>,
-}
-
-impl Account {
-    fn open(config: &Config, args: &GuardArgs) -> Result<Self, Failure> {
-        if config.venue.environment == Environment::Embedded {
-            return Err(Failure::usage("the embedded venue ends with its run; there is nothing to guard"));
-        }
-        let address = access::address(config)?;
-        if !args.live && address.real_host()?.is_some() {
-            return Err(Failure::usage(format!("{} is a real venue: cancelling there needs --live", address.rest)));
-        }
-        let from_env = |name: &str| {
-            std::env::var(name).map_err(|_| {
-                Failure::usage(format!("{name} is not set; the guard has a key of its own, from the environment alone"))
-            })
-        };
-        let api_key = from_env("TERCEL_GUARD_API_KEY")?;
-        let secret = Secret::new(from_env("TERCEL_GUARD_API_SECRET")?);
-        let rest = RestClient::new(RestConfig {
-            api_key,
-            secret: Some(secret),
-            extra_ca_pem: address.ca_pem,
-            timeout: REQUEST_WITHIN,
-            ..RestConfig::new(&address.rest)
-        })?;
-        let mut scopes = Vec::new();
-        for category in &config.guard.categories {
-            match category.product() {
-                Product::Spot => scopes.push((Product::Spot, String::new())),
-                product => scopes.extend(config.guard.settle_coins.iter().map(|coin| (product, coin.clone()))),
-            }
-        }
-        Ok(Self { rest, scopes })
-    }
-
-    /// The venue's clock less ours, in milliseconds.
-    fn clock_offset_ms(&self) -> Result<i64, RestError> {
-        let before = unix_ms();
-        let venue_ms = self.rest.time()?.as_millis();
-        Ok(venue_ms as i64 - ((before + unix_ms()) / 2) as i64)
-    }
-
-    /// Open orders of everything that is guarded.
-    fn count(&self, offset_ms: i64) -> Result<usize, RestError> {
-        let mut open = 0;
-        for (product, coin) in &self.scopes {
-            open += self.rest.open_orders_count(*product, coin, unix_ms().saturating_add_signed(offset_ms))?;
-        }
-        Ok(open)
-    }
-
-    /// Cancels everything that is guarded; a request that fails does not keep the others. Spot needs a request for each kind
-    /// of order: at the first `round` all of them, afterwards one a round in turn, to stay within the limit of its rate.
-    fn cancel(&self, round: usize, offset_ms: i64) -> Result<usize, RestError> {
-        let (mut cancelled, mut failed) = (0, None);
-        for (product, coin) in &self.scopes {
-            let spot = [OrderFilter::Order, OrderFilter::StopOrder, OrderFilter::TpslOrder];
-            let filters: Vec<Option<OrderFilter>> = match (product, round) {
-                (Product::Spot, 0) => spot.into_iter().map(Some).collect(),
-                (Product::Spot, round) => vec![Some(spot[round % spot.len()])],
-                _ => vec![None],
-            };
-            for filter in filters {
-                let scope = CancelScope { filter, ..CancelScope::everything(*product, coin) };
-                match self.rest.cancel_scope(&scope, unix_ms().saturating_add_signed(offset_ms)) {
-                    Ok(count) => cancelled += count,
-                    Err(error) => failed = failed.or(Some(error)),
-                }
-            }
-        }
-        failed.map_or(Ok(cancelled), Err)
-    }
-}
-
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What the cancelling thread is to do.
-struct Job {
-    incarnation: u64,
-    offset_ms: i64,
-    /// No earlier is it done.
-    not_before: Nanos,
-    /// Set when another incarnation is watched: the orders are its own from then on.
-    released: Flag,
-}
-
-/// What the threads tell.
-enum News {
-    Offset(i64),
-    Trouble(String),
-    Cancelled(usize),
-    Zero,
-    Settled(u64),
-    Late(usize),
-}
-
-/// The cancelling thread: sweeps, and then looks after what may still come.
-fn cancelling(account: &Account, jobs: &Receiver<Job>, news: &Sender<News>) {
-    // A guard that has gone does not listen any more: nothing is lost with its news.
-    let tell = |what: News| drop(news.send(what));
-    let mut aftercare: Option<(Instant, Job)> = None;
-    loop {
-        let job = match jobs.recv_timeout(AFTERCARE_EVERY) {
-            Ok(job) => job,
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                let Some((until, job)) = &aftercare else { continue };
-                if job.released.is_set() || Instant::now() >= *until {
-                    aftercare = None;
-                    continue;
-                }
-                match account.count(job.offset_ms) {
-                    Ok(0) => {}
-                    Ok(open) if !job.released.is_set() => {
-                        tell(News::Late(open));
-                        if let Err(error) = account.cancel(0, job.offset_ms) {
-                            tell(News::Trouble(error.to_string()));
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(error) => tell(News::Trouble(error.to_string())),
-                }
-                continue;
-            }
-        };
-        let mut job = job;
-        let mut sweep = Sweep::new(job.not_before);
-        let mut was_zero = false;
-        for round in 0.. {
-            let cancelled = account.cancel(round, job.offset_ms);
-            if let Ok(count @ 1..) = cancelled {
-                tell(News::Cancelled(count));
-            }
-            let open = cancelled.and_then(|_| account.count(job.offset_ms));
-            if let Ok(0) = open
-                && !std::mem::replace(&mut was_zero, true)
-            {
-                tell(News::Zero);
-            }
-            if let Err(error) = &open {
-                tell(News::Trouble(error.to_string()));
-                // Our time may be what the venue refuses.
-                if let Ok(offset_ms) = account.clock_offset_ms() {
-                    job.offset_ms = offset_ms;
-                }
-            }
-            match sweep.after(Nanos::new(boot_ns()), open.ok()) {
-                Next::Again(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
-                Next::Done => break,
-            }
-        }
-        tell(News::Settled(job.incarnation));
-        aftercare = Some((Instant::now() + AFTERCARE, job));
-    }
-}
-
 /// The warming thread: a cheap question now and then, and the key tried now and again.
 fn warming(account: &Account, stop: &Flag, news: &Sender<News>) {
     let mut offset_ms = 0;
@@ -379,6 +215,46 @@ impl Voice {
         let _ = writeln!(out, "{event}").and_then(|()| out.flush());
     }
 
+    /// Tells a step of acting; `after_ms` counts from the decision to act.
+    fn step(&mut self, step: &Step, after_ms: u64) {
+        let (name, text, mut fields) = match step {
+            // Told where it can be told once.
+            Step::Trouble(_) => return,
+            Step::Cancelled(count) => ("cancelled", format!("{count} orders cancelled"), json!({"count": count})),
+            Step::NoneOpen => {
+                ("zero", format!("the venue shows no open order, {after_ms} ms after the decision"), json!({}))
+            }
+            Step::Closing(held) => {
+                let text = format!("closing positions: {}", list(held));
+                ("closing", text, json!({"positions": positions(held)}))
+            }
+            Step::Order(order) => {
+                let side = if order.side == Side::Bid { "buy" } else { "sell" };
+                let (qty, px) = (order.spec.lot.text(order.qty.get()), order.spec.tick.text(order.px.get()));
+                let text = format!("{side} {qty} {} at {px} or better", order.spec.symbol);
+                let symbol = order.spec.symbol.as_str();
+                ("closing-order", text, json!({"symbol": symbol, "side": side, "qty": qty, "px": px}))
+            }
+            Step::Closed(Closed::Flat) => {
+                ("flat", format!("the venue shows no position, {after_ms} ms after the decision"), json!({}))
+            }
+            Step::Closed(Closed::Left(held)) => {
+                let text = format!("NOT CLOSED within the time: {}", list(held));
+                ("left", text, json!({"positions": positions(held)}))
+            }
+            Step::Closed(Closed::Unknown) => {
+                ("left", "NOT KNOWN to be closed: the venue does not tell the positions".to_owned(), json!({}))
+            }
+            Step::Closed(Closed::TakenOver) => {
+                ("left", "NOT CLOSED: another engine trades, the positions are its own".to_owned(), json!({}))
+            }
+        };
+        if let Some(fields) = fields.as_object_mut() {
+            fields.insert("after_ms".to_owned(), json!(after_ms));
+        }
+        self.event(name, &text, fields);
+    }
+
     /// One line a second, rewritten in place, on a terminal.
     fn status(&mut self, watch: &Watch) {
         let second = self.started.elapsed().as_secs();
@@ -395,6 +271,14 @@ impl Voice {
     }
 }
 
+fn list(held: &[Held]) -> String {
+    held.iter().map(|held| format!("{} {}", held.symbol, held.size)).collect::<Vec<_>>().join(", ")
+}
+
+fn positions(held: &[Held]) -> Value {
+    held.iter().map(|held| json!({"symbol": held.symbol.as_str(), "size": held.size.to_string()})).collect()
+}
+
 /// Runs the command.
 pub fn run(args: &GuardArgs) -> Outcome {
     let mut config = match &args.config {
@@ -407,12 +291,17 @@ pub fn run(args: &GuardArgs) -> Outcome {
         }
         config.guard.stale_after = stale_after;
     }
+    if args.flatten && !config.guard.categories.contains(&Category::Linear) {
+        return Err(Failure::usage("--flatten: [guard] categories has no linear, and spot has no positions"));
+    }
+    config.guard.flatten |= args.flatten;
     let signals = StopSignals::install()?;
     let account = Arc::new(Account::open(&config, args)?);
     let mut source = Source::open(args, &config.guard)?;
     // A guard that cannot cancel is worse than none: somebody relies on it.
     let offset_ms = account.clock_offset_ms()?;
     let open = account.count(offset_ms)?;
+    let held = if config.guard.flatten { account.held(offset_ms)? } else { Vec::new() };
     let (jobs, to_do) = mpsc::channel();
     let (told, news) = mpsc::channel();
     let stop = Flag::new();
@@ -435,6 +324,11 @@ pub fn run(args: &GuardArgs) -> Outcome {
     let stale_after = config.guard.stale_after;
     let mut fields =
         json!({"open_orders": open, "stale_after_ms": stale_after.0 / 1_000_000, "clock_offset_ms": offset_ms});
+    if config.guard.flatten
+        && let Some(fields) = fields.as_object_mut()
+    {
+        fields.insert("positions".to_owned(), json!(held.len()));
+    }
     if let (Source::Net(station), Some(fields)) = (&source, fields.as_object_mut()) {
         fields.insert("listen".to_owned(), json!(station.local_addr()?.to_string()));
     }
@@ -462,6 +356,16 @@ struct Guarding<'a> {
 }
 
 impl Guarding<'_> {
+    /// How positions are to be closed, if they are.
+    fn closing(&self) -> Option<CloseTerms> {
+        let Config { guard, stop, risk, .. } = self.config;
+        guard.flatten.then(|| CloseTerms {
+            slippage: stop.slippage_bps.0.min(risk.collar_bps.0),
+            within_ns: stop.within.0,
+            doubt_ns: (u64::from(OWN_WINDOW_MS) + WINDOW_MARGIN_MS) * 1_000_000,
+        })
+    }
+
     fn watch(
         &self,
         source: &mut Source,
@@ -472,7 +376,9 @@ impl Guarding<'_> {
         let settled = if let Source::Page(post) = &*source { post.settled() } else { 0 };
         let mut watch = Watch::new(self.config.guard.stale_after.0, settled);
         let mut acted = settled;
-        let mut released = Flag::new();
+        let (mut released, mut taken_over) = (Flag::new(), Flag::new());
+        let mut decided_at = 0;
+        let mut is_left = false;
         let mut last_trouble = String::new();
         loop {
             let now = boot_ns();
@@ -491,18 +397,27 @@ impl Guarding<'_> {
                 }
                 Some(Decision::Act(incarnation, reason)) => {
                     acted = incarnation;
-                    released = Flag::new();
+                    (released, taken_over) = (Flag::new(), Flag::new());
+                    (decided_at, is_left) = (now, false);
                     let fenced_at = source.fence(incarnation, now);
                     let window_ms = source.recv_window_ms().max(u64::from(self.config.venue.recv_window_ms));
                     let alive_ms = window_ms.min(WINDOW_MS_MAX) + WINDOW_MARGIN_MS;
                     let not_before = Nanos::new(fenced_at.saturating_add(alive_ms * 1_000_000));
-                    let job = Job { incarnation, offset_ms, not_before, released: released.clone() };
+                    let closing = self.closing();
+                    let (released, taken_over) = (released.clone(), taken_over.clone());
+                    let job = Job { incarnation, offset_ms, not_before, closing, released, taken_over };
                     self.jobs.send(job).map_err(|_| "the cancelling thread has ended: a bug")?;
                     let text =
                         format!("ACTING on {incarnation}: {}; it is fenced, cancelling everything", reason.name());
                     voice.event("acting", &text, json!({"incarnation": incarnation, "reason": reason.name()}));
                 }
                 None => {}
+            }
+            // One that only starts waits for us.
+            if watch.acting().is_some()
+                && sight.is_some_and(|sight| sight.incarnation > acted && sight.mode == Mode::Running)
+            {
+                taken_over.set();
             }
             if let Source::Net(station) = source {
                 station.answer(watch.watching(), acted, boot_ns());
@@ -513,16 +428,16 @@ impl Guarding<'_> {
                         offset_ms = found;
                         last_trouble.clear();
                     }
-                    News::Trouble(text) => {
+                    News::Trouble(text) | News::Step(_, Step::Trouble(text)) => {
                         if text != last_trouble {
                             voice.event("trouble", &format!("the venue: {text}"), json!({"text": text}));
                             last_trouble = text;
                         }
                     }
-                    News::Cancelled(count) => {
-                        voice.event("cancelled", &format!("{count} orders cancelled"), json!({"count": count}));
+                    News::Step(at, step) => {
+                        is_left |= matches!(&step, Step::Closed(closed) if *closed != Closed::Flat);
+                        voice.step(&step, at.saturating_sub(decided_at) / 1_000_000);
                     }
-                    News::Zero => voice.event("zero", "the venue shows no open order", json!({})),
                     News::Late(count) => {
                         let text = format!("{count} orders turned up late; cancelling them");
                         voice.event("late", &text, json!({"count": count}));
@@ -530,10 +445,10 @@ impl Guarding<'_> {
                     News::Settled(incarnation) => {
                         source.settle(incarnation);
                         watch.settle();
-                        let text = format!("done: nothing of {incarnation} is open, and nothing can still arrive");
+                        let text = format!("done: no order of {incarnation} is open, and none can still arrive");
                         voice.event("settled", &text, json!({"incarnation": incarnation}));
                         if self.args.once {
-                            return Ok(Exit::Acted);
+                            return Ok(if is_left { Exit::NotReconciled } else { Exit::Acted });
                         }
                     }
                 }

@@ -44,6 +44,7 @@ mod faults;
 mod generate;
 mod ghost;
 mod guard;
+mod guard_desk;
 mod guarded;
 mod hot_path;
 mod inspect;
@@ -91,7 +92,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is not what is allowed.
     Usage = 2,
-    /// It ended, but orders were left open, or engine and venue disagree, or a replay and its journal.
+    /// It ended, but orders or positions that were to go are left, or engine and venue disagree, or a replay and its journal.
     NotReconciled = 3,
     /// The guard acted.
     Acted = 4,
@@ -145,8 +146,8 @@ Examples:
   tercel doctor --config my.toml                    what of this host costs latency, and how to change it
   tercel inspect CAPTURE.jsonl.gz                   write the sidecar of a foreign capture
 
-Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders left open, or engine and venue (or journal)
-disagree, 4 the guard acted.";
+Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 orders (or positions that were to be closed)
+left open, or engine and venue (or journal) disagree, 4 the guard acted.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -188,7 +189,8 @@ enum Command {
     Soak(Box<soak::SoakArgs>),
     /// Run the engine through seeded scripts of faults on virtual time, and compare it with the venue after each.
     Faults(faults::FaultsArgs),
-    /// Watch a run from a process of its own, and cancel everything when it dies, hangs or loses its network.
+    /// Watch a run from a process of its own, and cancel everything when it dies, hangs or loses its network; with --flatten
+    /// close positions as well.
     Guard(guard::GuardArgs),
     /// Look at a capture or a journal; write the sidecar of a capture that has none.
     Inspect(inspect::InspectArgs),

@@ -706,6 +706,9 @@ table! {
         categories: Vec<Category>,
         /// Settlement currencies of the linear contracts.
         settle_coins: Vec<String>,
+        /// Whether the guard, once it has cancelled everything, also closes all positions of the linear contracts: no farther
+        /// from the best opposite price than `[stop] slippage-bps` (and the collar), for `[stop] within`. Coins of spot stay.
+        flatten: bool,
     }
 }
 
@@ -742,6 +745,7 @@ impl Default for GuardTable {
             stale_after: Duration(300_000_000),
             categories: vec![Category::Linear, Category::Spot],
             settle_coins: vec!["USDT".to_owned()],
+            flatten: false,
         }
     }
 }
@@ -859,6 +863,12 @@ impl Config {
         }
         if guard.categories.contains(&Category::Linear) && guard.settle_coins.is_empty() {
             return Err(format!("{}: found none, linear contracts need one", line_of("settle-coins")));
+        }
+        if guard.flatten && !guard.categories.contains(&Category::Linear) {
+            return Err(format!(
+                "{}: found true, allowed with the category linear alone",
+                ghost::line_in(text, "guard", "flatten")
+            ));
         }
         if guard.require && guard.heartbeat.is_none() {
             return Err(format!("{}: a guard on this host needs the key `heartbeat`", line_of("require")));
@@ -1092,6 +1102,7 @@ mod tests {
             ("[guard]\nrequire = true\n", vec!["line 2", "require", "heartbeat"]),
             ("[guard]\naddress = \"host:1\"\n", vec!["key-file"]),
             ("[guard]\ncategories = [\"inverse\"]\n", vec!["line 2", "inverse", "spot"]),
+            ("[guard]\nflatten = true\ncategories = [\"spot\"]\n", vec!["line 2", "flatten", "linear"]),
         ] {
             let found = error(text);
             for want in wants {

@@ -9,7 +9,8 @@
 //!        ◀──UDP ack = lease──    └── gateway asks before each create or amend: fenced? lease over?
 //! ```
 //!
-//! [`Watch`] decides and [`Sweep`] paces the cancelling; both are pure and live on virtual time in their tests. What an engine
+//! [`Watch`] decides, [`Sweep`] paces the cancelling and [`act`] cancels by it and closes positions afterwards where that is asked for; all
+//! three live on virtual time in their tests. What an engine
 //! still may do is told to it in two ways. On the same host it is the *fence*, a word of the page that the guard raises before
 //! it cancels. From another host it is the *lease*: without a young acknowledgement the engine may not trade, so that a process
 //! which was stopped and wakes up is fenced by time itself.
@@ -20,8 +21,11 @@
 //! several times in a row, the last time after that window has passed.
 //!
 //! Not covered: a host that loses power together with a guard on it; a key that the venue withdraws; a venue that cannot be
-//! reached by the guard either. The guard then keeps trying and says so. Positions stay: the guard cancels, it does not trade.
+//! reached by the guard either. The guard then keeps trying and says so. Positions stay unless `[guard] flatten` is set, and coins
+//! of spot always do: they are no positions.
 
+mod act;
+mod flatten;
 mod lease;
 mod page;
 mod pulse;
@@ -29,6 +33,8 @@ mod sweep;
 mod watch;
 mod wire;
 
+pub use act::{Closed, Desk, NotClosed, Step, act};
+pub use flatten::{CannotClose, CloseOrder, CloseTerms, Held, Quote, closing_px, piece};
 pub use lease::{LeaseClient, LeaseConfig};
 pub use page::{GuardPost, Heartbeat, Mode, PageError, Presence};
 pub use pulse::{CorePulse, GatewayPulse, Halt, PulseTerms};

@@ -1,4 +1,4 @@
-//! The simulated venue with a witness: every change of an account's open orders, with its moment.
+//! The simulated venue with a witness: every change of an account's open orders and positions, with its moment.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +20,8 @@ pub struct Seen {
     pub open: usize,
     /// How often a round of the loop brought new orders of the account: it stands still if nothing is placed.
     pub placed: u64,
+    /// Instruments in which the first account holds a position.
+    pub held: usize,
 }
 
 /// A simulated venue on a thread of its own, over loopback.
@@ -55,9 +57,11 @@ impl ObservedVenue {
                 let found = venue.orders(account).next().map(|order| order.no);
                 placed += u64::from(found != newest);
                 newest = found;
-                if last != Some((open, placed)) {
-                    last = Some((open, placed));
-                    if tell.send(Seen { at: Instant::now(), open, placed }).is_err() {
+                let holdings = venue.account(account).map(|owner| owner.holdings()).unwrap_or_default();
+                let held = holdings.iter().filter(|holding| !holding.qty.is_zero()).count();
+                if last != Some((open, placed, held)) {
+                    last = Some((open, placed, held));
+                    if tell.send(Seen { at: Instant::now(), open, placed, held }).is_err() {
                         return;
                     }
                 }

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 pub use super::orders::OrderFilter;
 use super::orders::{Batch, BatchItem, Body, Exit, Number, OrderRequest, batch_items};
+use super::request::RestRequest;
 use super::rest::{RestClient, RestError, escape};
-use crate::types::Product;
+use crate::types::{Money, Product, Symbol};
 
 /// Which orders a cancel-all means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,17 @@ pub struct DcpInfo {
     pub is_on: bool,
     /// How long all connections must be gone, in seconds.
     pub window_s: u64,
+}
+
+/// A position as the venue lists it, whatever its instrument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedPosition {
+    /// Its instrument.
+    pub symbol: Symbol,
+    /// Signed size: base coin of a linear contract.
+    pub size: Money,
+    /// 0 in one-way mode; 1 and 2 are the long and the short side of a hedged pair.
+    pub position_idx: u64,
 }
 
 /// How an account trades.
@@ -312,6 +324,38 @@ impl RestClient {
         }
     }
 
+    /// Every position of a settlement currency that is not flat, of whatever instrument, exact.
+    ///
+    /// # Errors
+    /// [`RestError`]; also if one item cannot be read, since a position that is not seen is not closed.
+    pub fn listed_positions(
+        &self,
+        product: Product,
+        settle_coin: &str,
+        now_ms: u64,
+    ) -> Result<Vec<ListedPosition>, RestError> {
+        let RestRequest { path, query, .. } = RestRequest::positions(product, settle_coin);
+        let mut out = Vec::new();
+        self.pages(path, &query, Some(now_ms), |item| {
+            let bad = |field| RestError::BadAnswer { path, field };
+            let text = |field| item[field].as_str().ok_or(bad(field));
+            let size = Money::parse(text("size")?.as_bytes()).map_err(|_| bad("size"))?;
+            if size == Money::ZERO {
+                return Ok(());
+            }
+            let size = match text("side")? {
+                "Buy" => size,
+                "Sell" => size.saturating_neg(),
+                _ => return Err(bad("side")),
+            };
+            let symbol = Symbol::new(text("symbol")?.as_bytes()).ok_or(bad("symbol"))?;
+            let position_idx = item["positionIdx"].as_u64().ok_or(bad("positionIdx"))?;
+            out.push(ListedPosition { symbol, size, position_idx });
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
     /// The book of one instrument as it is told over REST: `b` and `a` with prices and quantities as texts.
     ///
     /// # Errors
@@ -349,5 +393,36 @@ impl RestClient {
         let path = "/v5/position/list";
         let query = format!("category={}&symbol={}", product.name(), escape(symbol));
         self.signed_list(path, &query, now_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rest::tests::{client, result, serve};
+    use super::*;
+
+    #[test]
+    fn positions_of_every_instrument_are_listed_page_by_page_or_not_at_all() {
+        let first = r#"{"list":[{"symbol":"BTCUSDT","side":"Buy","size":"0.010","positionIdx":0},
+            {"symbol":"FLATUSDT","side":"","size":"0","positionIdx":0}],"nextPageCursor":"a"}"#;
+        let second = r#"{"list":[{"symbol":"ODDUSDT","side":"Sell","size":"3","positionIdx":2}],"nextPageCursor":""}"#;
+        let (url, handle) = serve(vec![result(first), result(second)]);
+        let found = client(&url).listed_positions(Product::Linear, "USDT", 1).unwrap();
+        let told: Vec<_> = found.iter().map(|it| (it.symbol.as_str(), it.size.to_string(), it.position_idx)).collect();
+        assert_eq!(told, [("BTCUSDT", "0.01".to_owned(), 0), ("ODDUSDT", "-3".to_owned(), 2)]);
+        let asked = handle.join().unwrap();
+        assert!(
+            asked[0].starts_with("GET /v5/position/list?category=linear&settleCoin=USDT&limit=200 "),
+            "{}",
+            asked[0]
+        );
+        for (from, to, field) in
+            [("Buy", "Up", "side"), ("0.010", "-", "size"), ("\"positionIdx\":0", "\"x\":0", "positionIdx")]
+        {
+            let (url, handle) = serve(vec![result(&first.replace(from, to))]);
+            let error = client(&url).listed_positions(Product::Linear, "USDT", 1).unwrap_err().to_string();
+            handle.join().unwrap();
+            assert!(error.contains(field), "{error}");
+        }
     }
 }

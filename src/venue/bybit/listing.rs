@@ -170,6 +170,19 @@ impl RestClient {
         Ok(out)
     }
 
+    /// How one instrument trades now.
+    ///
+    /// # Errors
+    /// [`RestError`]; also if its ticker cannot be read.
+    pub fn market_snapshot(&self, product: Product, symbol: &str) -> Result<MarketSnapshot, RestError> {
+        let path = "/v5/market/tickers";
+        let result = self.get(path, &format!("category={}&symbol={}", product.name(), escape(symbol)), None)?;
+        let bad = RestError::BadAnswer { path, field: "list" };
+        let mut items = result["list"].as_array().into_iter().flatten();
+        let item = items.find(|item| item["symbol"].as_str() == Some(symbol));
+        item.and_then(|item| snapshot(symbol, item).ok()).ok_or(bad)
+    }
+
     /// The last `count` candles of one instrument, oldest first; the newest may still be open. `count` is at most
     /// [`KLINES_MAX`].
     ///
@@ -411,6 +424,21 @@ mod tests {
         assert_eq!(found.found[1], MarketSnapshot::silent(Symbol::new(b"DEADUSDT").unwrap()));
         assert_eq!(found.unusable[0].symbol, "ODDUSDT");
         assert!(found.unusable[0].reason.contains("lastPrice `1e5`"), "{}", found.unusable[0].reason);
+    }
+
+    #[test]
+    fn one_ticker_is_the_one_that_was_asked_for() {
+        let list =
+            r#"{"list":[{"symbol":"ETHUSDT","bid1Price":"1"},{"symbol":"BTCUSDT","bid1Price":"2","ask1Price":""}]}"#;
+        let bad = r#"{"list":[{"symbol":"BTCUSDT","bid1Price":"x"}]}"#;
+        let (url, handle) = serve(vec![result(list), result(bad), result(r#"{"list":[]}"#)]);
+        let rest = client(&url);
+        let btc = rest.market_snapshot(Product::Linear, "BTCUSDT").unwrap();
+        assert_eq!((btc.bid_px, btc.ask_px), (Some(Money::ONE.saturating_mul(2)), None));
+        assert!(rest.market_snapshot(Product::Linear, "BTCUSDT").is_err());
+        assert!(rest.market_snapshot(Product::Linear, "BTCUSDT").is_err());
+        let asked = handle.join().unwrap();
+        assert!(asked[0].starts_with("GET /v5/market/tickers?category=linear&symbol=BTCUSDT "), "{}", asked[0]);
     }
 
     #[test]
