@@ -462,7 +462,7 @@ fn orders_are_listed_explained_and_timed() {
     assert_eq!(found["order"]["link_id"], *link);
     // Every check of the order has passed or does not apply, each with its limit; most have something measured.
     let checks = found["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 30, "{found}");
+    assert_eq!(checks.len(), 29, "{found}");
     assert!(checks.iter().all(|check| ["passed", "waived"].contains(&check["answer"].as_str().unwrap())), "{found}");
     // What was wished is what was sent, and the book had both sides.
     assert_eq!((&found["wish"]["px"], &found["wish"]["qty"]), (&found["order"]["px"], &found["order"]["qty"]));

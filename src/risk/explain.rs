@@ -164,11 +164,14 @@ impl Risk {
         let net = reached.map(|reached| abs(self.net_with(r, reached)));
         let mut at_most = |check, found: Option<Money>, most: Money| {
             let measured = found.map(Measure::Money);
-            add(check, found.map(|found| found <= most), !shrinks, measured, Bound::AtMost(Measure::Money(most)));
+            // Slow risk that is switched off has no limit to show.
+            let applies = !shrinks && (check != Refusal::SlowRisk || limits.slow.is_some());
+            add(check, found.map(|found| found <= most), applies, measured, Bound::AtMost(Measure::Money(most)));
         };
         at_most(Refusal::Position, worst, limits.position_value_max);
         at_most(Refusal::GrossExposure, gross, limits.gross_value_max);
-        at_most(Refusal::SlowRisk, gross, self.slow.gross_max(r.now, limits));
+        let allowed = limits.slow.map_or(limits.gross_value_max, |_| self.slow.gross_max(r.now, limits));
+        at_most(Refusal::SlowRisk, gross, allowed);
         at_most(Refusal::NetExposure, net, limits.net_value_max);
         at_most(Refusal::Capital, both.map(|_| money_of_e8(self.committed_with(r, others))), self.capital);
         // Exposure against what carries it, both times a hundred, so that the leverage stays whole.
