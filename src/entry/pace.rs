@@ -65,7 +65,8 @@ impl Pace {
         let fastest_ns = even_ns.saturating_mul(100) / u64::from(config.catch_up_percent.max(100));
         let Some(at) = self.opened_at else { return Some(now) };
         // What was left of the day at the last opening, shared out among what was left then: that one, and those still to come.
-        let left_ns = ((day + 1) * DAY_NS).saturating_sub(at.get().max(day * DAY_NS));
+        // A stamp from outside may name the last day that there is.
+        let left_ns = (day + 1).saturating_mul(DAY_NS).saturating_sub(at.get().max(day * DAY_NS));
         Some(at.saturating_add((left_ns / (left + 1)).max(fastest_ns).max(config.pause_ns)))
     }
 }
@@ -120,6 +121,13 @@ mod tests {
         again.resume(10, 2);
         assert_eq!(again.next(&config, 0, Nanos::new(start + 5 * HOUR)), None);
         assert!(again.next(&config, 0, Nanos::new(start + 24 * HOUR)).is_some());
+    }
+
+    #[test]
+    fn no_moment_is_too_late() {
+        let mut pace = Pace::default();
+        pace.on_opened(Nanos::MAX);
+        assert_eq!(pace.next(&paced(2), 0, Nanos::MAX), Some(Nanos::MAX));
     }
 
     proptest! {
