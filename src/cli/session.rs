@@ -350,7 +350,7 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
         analysts,
         tap,
     };
-    super::memory::lock(config.threads.lock_memory)?;
+    super::memory::lock(config.lock_memory())?;
     let mut live = Live::start(options, engine, config.strategy(table.len()))?;
     let mut rss = RssBytes::begin();
 

@@ -158,6 +158,10 @@ impl SoakArgs {
 pub fn run(args: &SoakArgs) -> Outcome {
     let config = args.config()?;
     let terms = args.terms()?;
+    // In huge pages what is resident goes up and down by 2 MiB with what the allocator happens to touch; in small ones it is what is in use.
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        eprintln!("warning: memory is judged with huge pages, in steps of 2 MiB: {error}");
+    }
     let mut sampler = Sampler::new(&terms);
     let journal = args.trade.journal.as_deref();
     let mut look = |live: &Live, elapsed| sampler.look(live, elapsed);

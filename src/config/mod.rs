@@ -923,6 +923,14 @@ impl Config {
         }
     }
 
+    /// Whether a run locks its memory: `auto` does not with the embedded venue, which shares the process and, locked, could never give
+    /// back what it frees.
+    pub fn lock_memory(&self) -> LockMemory {
+        let is_embedded = self.venue.environment == Environment::Embedded;
+        let wanted = self.threads.lock_memory;
+        if is_embedded && wanted == LockMemory::Auto { LockMemory::No } else { wanted }
+    }
+
     /// What the engine of a live run is told, and one that replays its journal: it asks the venue for its account, and obeys ghost and
     /// slow risk where they are configured.
     pub fn live_engine(&self) -> EngineConfig {

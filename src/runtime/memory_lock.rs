@@ -14,7 +14,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockMemory {
-    /// Each page from its first use on, if that is allowed without limit; else it is said that it was not.
+    /// Each page from its first use on, if that is allowed without limit; else it is said that it was not. Beside the embedded venue, none.
     #[default]
     Auto,
     /// All pages at once, used or not; a run does not start without.

@@ -306,8 +306,8 @@ impl Default for VenueLimits {
     fn default() -> Self {
         Self {
             open_orders_max: 500,
-            closed_orders_max: 100_000,
-            executions_max: 100_000,
+            closed_orders_max: 20_000,
+            executions_max: 20_000,
             slippage_e4: 500,
             maintenance: None,
         }

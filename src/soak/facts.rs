@@ -63,6 +63,8 @@ pub struct Facts {
     pub messages: Errors,
     /// Orders.
     pub orders: Errors,
+    /// What refused orders, as often as it did: our own checks by their names, and `venue`.
+    pub refused_by: Vec<(&'static str, u64)>,
     /// Engine against venue.
     pub apart: Apart,
     /// Orders that are left: open by the engine's books, open by the venue's (`None`: not told), and not settled.
@@ -97,6 +99,7 @@ impl Facts {
             trades: tallies.iter().map(|tally| tally.round_trips).sum(),
             messages: message_errors(outcome),
             orders: order_errors(engine),
+            refused_by: refused_by(engine),
             apart: match venue {
                 Some((positions, wallet, _)) => apart(engine, positions, wallet),
                 None => Apart::Untold("the venue's closing view cannot be had".to_owned()),
@@ -128,11 +131,20 @@ fn message_errors(outcome: &LiveOutcome) -> Errors {
     }
 }
 
+/// What of our own checks refused an order. A cancellation that the rate holds back is not refused: it waits.
+fn refused_by_risk(engine: &EngineReport) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+    let refused = engine.refused.iter().filter(|(refusal, _)| *refusal != Refusal::CancelRate);
+    refused.map(|&(refusal, count)| (refusal.name(), count))
+}
+
+fn refused_by(engine: &EngineReport) -> Vec<(&'static str, u64)> {
+    let by_venue = (engine.orders.rejected > 0).then_some(("venue", engine.orders.rejected));
+    refused_by_risk(engine).chain(by_venue).collect()
+}
+
 fn order_errors(engine: &EngineReport) -> Errors {
     let orders = &engine.orders;
-    // A cancellation that the rate holds back is not refused: it waits.
-    let refused = engine.refused.iter().filter(|(refusal, _)| *refusal != Refusal::CancelRate);
-    let by_risk: u64 = refused.map(|&(_, count)| count).sum();
+    let by_risk: u64 = refused_by_risk(engine).map(|(_, count)| count).sum();
     Errors {
         refused: by_risk + orders.rejected,
         unknown: orders.unknown + orders.adopted + engine.account.foreign_cancels,
@@ -269,6 +281,7 @@ mod tests {
         let bad = facts(&bad);
         assert_eq!(bad.messages, Errors { refused: 11_111, unknown: 1100, mismatched: 111, of: 1450 });
         assert_eq!(bad.orders, Errors { refused: 111, unknown: 111, mismatched: 7, of: 111 });
+        assert_eq!(bad.refused_by, [("stale_book", 1), ("gateway", 10), ("venue", 100)]);
         assert_eq!(bad.lost_in_queues, 10, "what the ring to the gateway refused");
     }
 

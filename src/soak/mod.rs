@@ -84,8 +84,8 @@ pub fn judge(terms: &Terms, facts: &Facts, samples: &Samples) -> Vec<Finding> {
             format!("of {} instruments, {} had market data and an order", facts.instruments, facts.assets)
         }),
         at_least("trades", terms.trades_min, facts.trades, || format!("{} round trips were completed", facts.trades)),
-        error_rate("errors of messages", "messages", terms, &facts.messages),
-        error_rate("errors of orders", "orders", terms, &facts.orders),
+        error_rate("errors of messages", "messages", terms, &facts.messages, &[]),
+        error_rate("errors of orders", "orders", terms, &facts.orders, &facts.refused_by),
         capital(terms, facts),
         left_open(facts),
         memory(terms, samples),
@@ -109,13 +109,23 @@ fn at_least(condition: &'static str, wanted: u64, found: u64, reason: impl FnOnc
         .unless(found >= wanted, || format!("{}, wanted are {wanted}", reason()))
 }
 
-fn error_rate(condition: &'static str, of: &str, terms: &Terms, errors: &Errors) -> Finding {
+fn error_rate(
+    condition: &'static str,
+    of: &str,
+    terms: &Terms,
+    errors: &Errors,
+    refused_by: &[(&str, u64)],
+) -> Finding {
     let Errors { refused, unknown, mismatched, of: all } = *errors;
     let found = format!("{:.6} ({} of {all})", errors.rate(), errors.count());
-    Finding::new(condition, format!("{} or less", terms.error_rate_max), found)
-        .unless(errors.rate() <= terms.error_rate_max, || {
-            format!("of {all} {of}, {refused} were refused, {unknown} unknown, {mismatched} mismatched")
-        })
+    Finding::new(condition, format!("{} or less", terms.error_rate_max), found).unless(
+        errors.rate() <= terms.error_rate_max,
+        || {
+            let names: Vec<_> = refused_by.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+            format!("of {all} {of}, {refused} were refused{by}, {unknown} unknown, {mismatched} mismatched")
+        },
+    )
 }
 
 fn capital(terms: &Terms, facts: &Facts) -> Finding {

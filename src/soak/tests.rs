@@ -28,6 +28,7 @@ fn facts() -> Facts {
         trades: 5,
         messages: Errors { refused: 20, unknown: 40, mismatched: 40, of: 10_000 },
         orders: Errors { refused: 4, unknown: 3, mismatched: 3, of: 1_000 },
+        refused_by: vec![("collar", 3), ("venue", 1)],
         apart: Apart::By(Money::parse(b"0.000001").unwrap()),
         left_open: (0, Some(0), 0),
         lost_in_queues: 0,
@@ -92,7 +93,9 @@ fn each_fact_beyond_its_limit_is_missed_alone_and_says_why() {
         ("errors of messages", "of 10000 messages, 21 were refused", |it| it.messages.refused += 1),
         ("errors of messages", "41 unknown", |it| it.messages.unknown += 1),
         ("errors of messages", "41 mismatched", |it| it.messages.mismatched += 1),
-        ("errors of orders", "of 1000 orders, 5 were refused, 3 unknown, 3 mismatched", |it| it.orders.refused += 1),
+        ("errors of orders", "of 1000 orders, 5 were refused (collar 3, venue 1), 3 unknown, 3 mismatched", |it| {
+            it.orders.refused += 1
+        }),
         ("capital", "engine and venue are 0.000001000001 apart", |it| {
             it.apart = Apart::By(Money::parse(b"0.000001000001").unwrap());
         }),
