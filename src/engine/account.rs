@@ -353,8 +353,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return;
         }
         let instrument = update.meta.instrument;
-        // An order of this run that the table does not hold any more is a mistake, ours or the venue's: never kept.
         let is_ours = update.client_id != ClientOrderId(0);
+        if is_ours && self.orders.may_precede_end(update.client_id, update.asked_at, &self.config.reconcile.rules) {
+            // Its end was told while the list was on its way.
+            return;
+        }
+        // An order of this run that the table does not hold any more is a mistake, ours or the venue's: never kept.
         match self.config.reconcile.foreign {
             Foreign::Adopt if !is_ours => self.adopt_order(update),
             Foreign::Leave if !is_ours => {}
@@ -495,7 +499,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let rules = self.config.reconcile.rules;
         if let Some(change) = self.orders.apply(id, &News::Filled(qty), self.now, &rules) {
             self.after_change(&change.before, &change.after);
-            self.orders.settle(id);
+            self.orders.settle(id, self.now);
         }
     }
 

@@ -313,6 +313,24 @@ fn an_order_of_this_run_that_the_table_does_not_hold_is_never_kept() {
 }
 
 #[test]
+fn an_order_that_ended_while_a_list_was_on_its_way_is_not_cancelled_as_foreign() {
+    let (mut rig, orders) = Rig::trading(Foreign::Cancel);
+    let asked_at = rig.meta().recv;
+    let end = rig.update(&orders[0], OrderStatus::Cancelled, 0);
+    rig.event(&Event::Order(end));
+    assert!(rig.engine.orders.get(orders[0].client_id).is_none(), "settled");
+    let listed = OrderUpdate { asked_at, ..rig.update(&orders[0], OrderStatus::New, 0) };
+    rig.event(&Event::Order(listed));
+    assert!(rig.take(CommandKind::CancelForeign).is_empty(), "{:?}", rig.out);
+    assert_eq!(rig.account().foreign_cancels, 0);
+    // Listed by an answer to a later question it is open, whatever the stream said.
+    rig.timer(10_000_000_000);
+    let later = OrderUpdate { asked_at: rig.meta().recv, ..rig.update(&orders[0], OrderStatus::New, 0) };
+    rig.event(&Event::Order(later));
+    assert_eq!(rig.take(CommandKind::CancelForeign).len(), 1);
+}
+
+#[test]
 fn a_fast_execution_is_booked_at_once_and_its_fee_later() {
     let (mut rig, orders) = Rig::trading(Foreign::Cancel);
     // The fast stream leaves our number empty for maker fills.

@@ -524,7 +524,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             // What was wanted has not happened: look at it again.
             instrument.mark_quote(id);
         }
-        self.orders.settle(id);
+        self.orders.settle(id, self.now);
         self.work_quotes(change.after.instrument, out);
     }
 

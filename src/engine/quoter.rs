@@ -42,6 +42,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             None => false,
             Some(Need::Nothing) => true,
             Some(Need::Cancel(order)) => self.cancel(order, out),
+            Some(Need::New(px, _) | Need::Amend(_, px, _)) if self.must_let_pass(id, side, px) => false,
             Some(Need::New(px, qty)) => self.place_quote(id, side, px, qty, out),
             Some(Need::Amend(order, px, qty)) => self.amend_quote(id, side, order, px, qty, out),
         };
@@ -71,6 +72,19 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 if (px, whole) == (order.px, order.qty) { Need::Nothing } else { Need::Amend(order.id, px, whole) }
             }
         })
+    }
+
+    /// Whether a quote at `px` would meet our own on the other side where that one is now, and not where it is going to be: then it is
+    /// a wish that waits, not an order that is refused.
+    fn must_let_pass(&self, id: InstrumentId, side: Side, px: Ticks) -> bool {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return false };
+        let other = &instrument.quotes[side.opposite() as usize];
+        let Some(order) = other.order.and_then(|order| self.orders.get(order)) else { return false };
+        let is_apart = |other: Ticks| if side == Side::Bid { px < other } else { px > other };
+        let is_leaving = other.is_dirty || order.state != OrderState::Live;
+        is_leaving
+            && other.wanted.is_none_or(|(wanted, _)| is_apart(wanted))
+            && !(is_apart(order.px) && order.asked.is_none_or(|(asked, _)| is_apart(asked)))
     }
 
     fn request<'a>(

@@ -406,7 +406,12 @@ fn own_quotes_never_meet() {
     // The market jumps far above our ask: the ask must move before the bid may.
     rig.book(600_500, 600_501);
     let moved = rig.taken();
-    assert_eq!(moved[0].side, Side::Ask);
+    assert_eq!(moved.iter().map(|c| c.side).collect::<Vec<_>>(), [Side::Ask]);
+    // Until it has moved, the bid waits; it is not refused again and again.
+    for _ in 0..3 {
+        rig.book(600_500, 600_501);
+    }
+    assert_eq!((rig.taken(), rig.engine.report().refused), (vec![], vec![]));
     for command in &moved {
         rig.told(command, OrderStatus::New, 0);
     }

@@ -39,6 +39,9 @@ pub struct OrderCounts {
 pub struct OrderTable {
     slots: Box<[Option<Order>]>,
     free: Vec<u32>,
+    /// The last orders that were settled, and when; the oldest comes next.
+    settled: Box<[(ClientOrderId, Nanos)]>,
+    settled_next: usize,
     generation: u64,
     counts: OrderCounts,
 }
@@ -56,6 +59,8 @@ impl OrderTable {
         Self {
             slots: vec![None; capacity].into_boxed_slice(),
             free: (0..capacity as u32).rev().collect(),
+            settled: vec![(ClientOrderId(0), Nanos::ZERO); capacity].into_boxed_slice(),
+            settled_next: 0,
             generation: 0,
             counts: OrderCounts::default(),
         }
@@ -171,12 +176,26 @@ impl OrderTable {
     }
 
     /// Frees the slot of an order that is final and whose executions have all arrived; returns whether it was.
-    pub fn settle(&mut self, id: ClientOrderId) -> bool {
+    pub fn settle(&mut self, id: ClientOrderId, now: Nanos) -> bool {
         let is_settled = self.get(id).is_some_and(Order::is_settled);
         if is_settled {
             self.free_slot(id);
+            self.settled[self.settled_next] = (id, now);
+            self.settled_next = (self.settled_next + 1) & (self.settled.len() - 1);
         }
         is_settled
+    }
+
+    /// Whether a list of open orders, asked for at `asked_at`, may be older than the end of an order that the table does not hold (any
+    /// more): then that it lists the order says nothing. Of an order that was settled longer ago than the table remembers it is known that it
+    /// ended before those that it does.
+    ///
+    /// # Cost
+    /// Looks at as many settled orders as the table has slots.
+    pub fn may_precede_end(&self, id: ClientOrderId, asked_at: Nanos, rules: &LifeRules) -> bool {
+        let known = self.settled.iter().find(|(settled, _)| *settled == id);
+        let (_, ended_by) = known.unwrap_or(&self.settled[self.settled_next]);
+        *ended_by != Nanos::ZERO && asked_at < ended_by.saturating_add(rules.answer_lag_ns)
     }
 
     fn free_slot(&mut self, id: ClientOrderId) {
@@ -280,13 +299,34 @@ mod tests {
     }
 
     #[test]
+    fn a_list_from_before_an_orders_end_does_not_bring_it_back() {
+        let mut table = OrderTable::new(2);
+        let mut end = |at: u64| {
+            let id = table.insert(order(1)).unwrap();
+            table.apply(id, &told(OrderStatus::Cancelled, 100, 1, 0, at), Nanos::new(at), &RULES);
+            assert!(table.settle(id, Nanos::new(at)));
+            id
+        };
+        let ended = [100, 200, 300].map(&mut end);
+        let never_was = ClientOrderId(1 << 40);
+        let precedes = |id, asked_at| table.may_precede_end(id, Nanos::new(asked_at), &RULES);
+        // An answer may lag by 10.
+        assert!(precedes(ended[2], 309) && !precedes(ended[2], 310));
+        assert!(precedes(ended[1], 209) && !precedes(ended[1], 210));
+        // The first one is forgotten: it ended before the second did.
+        assert!(precedes(ended[0], 209) && !precedes(ended[0], 210) && !precedes(never_was, 210));
+        let fresh = OrderTable::new(2);
+        assert!(!fresh.may_precede_end(never_was, Nanos::new(1), &RULES), "nothing has ended yet");
+    }
+
+    #[test]
     fn a_full_table_refuses_and_ids_never_repeat() {
         let mut table = OrderTable::new(2);
         let first = table.insert(order(1)).unwrap();
         table.insert(order(1)).unwrap();
         assert_eq!(table.insert(order(1)), Err(TableFull { capacity: 2 }));
         table.apply(first, &told(OrderStatus::Cancelled, 100, 1, 0, 2), Nanos::new(2), &RULES);
-        assert!(table.settle(first));
+        assert!(table.settle(first, Nanos::new(5)));
         let third = table.insert(order(1)).unwrap();
         assert_ne!(first, third);
         assert!(table.get(first).is_none());
@@ -296,10 +336,10 @@ mod tests {
     fn a_cancelled_order_stays_and_reserves_until_its_executions_have_arrived() {
         let mut bench = Bench::new(5);
         bench.give(told(OrderStatus::Cancelled, 100, 5, 2, 2));
-        assert!(!bench.table.settle(bench.id));
+        assert!(!bench.table.settle(bench.id, Nanos::new(5)));
         assert_eq!(bench.order().leaves_max(), Lots::new(2), "two lots will still reach the position");
         bench.give(News::Filled(Lots::new(2)));
-        assert!(bench.table.settle(bench.id));
+        assert!(bench.table.settle(bench.id, Nanos::new(5)));
         assert_eq!(bench.table.counts().cancelled, 1);
     }
 
@@ -338,7 +378,7 @@ mod tests {
         assert_eq!(change.after.state, OrderState::PendingAmend, "4 of 5 filled, the amendment to 3 is under way");
         bench.give(News::Filled(Lots::new(1)));
         assert_eq!(bench.order().state, OrderState::Filled);
-        assert!(bench.table.settle(bench.id));
+        assert!(bench.table.settle(bench.id, Nanos::new(5)));
         let counts = OrderCounts { sent: 1, acknowledged: 1, filled: 1, ..OrderCounts::default() };
         assert_eq!(bench.table.counts(), counts);
     }
