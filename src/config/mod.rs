@@ -822,12 +822,11 @@ impl Config {
             let found = self.orders.reconcile_every;
             return Err(format!("{}: found {found}, allowed are 1s and more", line_of("reconcile-every")));
         }
-        if !matches!(self.venue.book_depth, 1 | 50 | 200 | 1000) {
-            return Err(format!(
-                "{}: found {}, allowed are 1, 50, 200, 1000",
-                line_of("book-depth"),
-                self.venue.book_depth
-            ));
+        // Bybit took 500 levels off its futures on 2025-09-11; the embedded venue plays captures of before.
+        let has_500 = self.venue.environment == Environment::Embedded;
+        if !(matches!(self.venue.book_depth, 1 | 50 | 200 | 1000) || self.venue.book_depth == 500 && has_500) {
+            let (found, or_500) = (self.venue.book_depth, if has_500 { ", 500" } else { "" });
+            return Err(format!("{}: found {found}, allowed are 1, 50, 200, 1000{or_500}", line_of("book-depth")));
         }
         if !(0.0..=1.0).contains(&self.imbalance_taker.threshold.0) {
             return Err(format!(
@@ -1080,6 +1079,7 @@ mod tests {
             ("[threads]\nidle = \"sleep\"\n", vec!["line 2", "sleep", "spin-yield"]),
             ("[limits]\nwindow-ticks = 100\n", vec!["line 2", "window-ticks", "100", "powers of two"]),
             ("[venue]\nbook-depth = 25\n", vec!["line 2", "book-depth", "25", "50"]),
+            ("[venue]\nbook-depth = 500\nenvironment = \"demo\"\n", vec!["line 2", "book-depth", "500", "1000"]),
             ("[strategy]\nname = \"magic\"\n", vec!["line 2", "magic", "market-maker"]),
             ("[risk]\nstale-after = \"5 parsecs\"\n", vec!["line 2", "5 parsecs", "ms"]),
             ("[venue]\nenvironment = \"custom\"\n", vec!["line 2", "environment", "`ws`"]),
