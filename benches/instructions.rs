@@ -16,6 +16,7 @@ use std::process::{Command as Process, ExitCode};
 
 use callgrind::count;
 use serde::{Deserialize, Serialize};
+use tercel::bench::{Traffic, play_in_memory};
 use tercel::book::{L2Book, Touch};
 use tercel::journal::synthetic::{SyntheticConfig, generate, sidecar};
 use tercel::risk::{BreakerLevel, Exposure, Flow, Request, Risk, RiskLimits};
@@ -33,7 +34,8 @@ const TOLERANCE_PERCENT: f64 = 3.0;
 const FEW: usize = 5;
 const MANY: usize = 15;
 
-const OPERATIONS: [&str; 5] = ["decode_bybit", "decode_binance", "book_apply", "risk_check", "order_encode"];
+const OPERATIONS: [&str; 6] =
+    ["decode_bybit", "decode_binance", "book_apply", "risk_check", "order_encode", "tick_to_order"];
 
 /// Runs an operation `rounds` times over its input and returns how many operations one round is.
 fn run(name: &str, rounds: usize) -> usize {
@@ -43,6 +45,7 @@ fn run(name: &str, rounds: usize) -> usize {
         "book_apply" => book_apply(rounds),
         "risk_check" => risk_check(rounds),
         "order_encode" => order_encode(rounds),
+        "tick_to_order" => tick_to_order(rounds),
         _ => panic!("no operation {name}"),
     }
 }
@@ -167,6 +170,15 @@ fn order_encode(rounds: usize) -> usize {
         }
     }
     ORDERS as usize
+}
+
+/// One operation is a tick of 296 bytes, the order that it causes, and that order's end, from frame bytes to order bytes.
+fn tick_to_order(rounds: usize) -> usize {
+    const TICKS: usize = 500;
+    let traffic = Traffic::generated(1_000, 296, 1);
+    let orders = play_in_memory(&traffic, (rounds * TICKS) as u64).unwrap();
+    assert_eq!(orders, (rounds * TICKS) as u64, "one order a tick");
+    TICKS
 }
 
 /// The committed figures.

@@ -28,6 +28,7 @@ mod traffic;
 
 pub use engine::{EngineSide, engine_config};
 pub use generator::{GeneratorConfig, GeneratorReport, LATE_NS, SlowTick};
+pub use in_memory::play_in_memory;
 pub use machine::{Distance, Machine, TcpCounters, cores, load_average};
 pub use report::{Levels, Report, ReportContext, Spread};
 pub use rival::Rival;

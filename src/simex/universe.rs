@@ -14,8 +14,8 @@ impl SimexConfig {
     /// `activity_percent` scales how often the thin markets move: 100 is ordinary, 10 a tenth of it.
     pub fn list_universe(&mut self, count: usize, seed: u64, activity_percent: u32) {
         self.listings = universe(count, seed, activity_percent);
-        // All tickers, or the snapshots of some hundred books, are one burst.
-        self.send_bytes = self.send_bytes.max(SEND_BYTES);
+        // All tickers, or the snapshots of all books, are one burst.
+        self.send_bytes = self.send_bytes.max((count * SEND_BYTES).min(SEND_BYTES_MAX));
     }
 }
 
@@ -233,7 +233,9 @@ const PICO: u128 = 1_000_000_000_000;
 /// A population's own step; nothing happens more often.
 const STEP_NS_MIN: u64 = 10_000_000;
 
-const SEND_BYTES: usize = 8 << 20;
+/// Room in the send buffer of a connection for each instrument, and the most of it.
+const SEND_BYTES: usize = 32 << 10;
+const SEND_BYTES_MAX: usize = 8 << 20;
 
 /// Keeps these numbers apart from a population's of the same seed.
 const FAMILY: u64 = 0x756e_6976_6572_7365;
