@@ -156,8 +156,10 @@ fn run(args: &Cli) -> Outcome {
     let space = Space::read(&args.sweep, args.config.as_deref())?;
     let reading =
         Reading { venue: args.venue.clone(), instruments: args.instruments.clone(), assume_empty: args.assume_empty };
+    let is_asked = || stop.is_asked();
+    let mut say_note = |text: &str| say_error(text);
     let markets =
-        Markets::look(&args.captures, &reading, &space.base, args.window, args.sample, &mut |text| say_error(text))?;
+        Markets::look(&args.captures, &reading, &space.base, args.window, args.sample, &is_asked, &mut say_note)?;
     check(&space, &markets)?;
     let plan = plan(&space, &markets, args.sample);
     if args.dry_run {

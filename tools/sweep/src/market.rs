@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tercel::analytics::{MARKS_MAX, SessionConfig};
 use tercel::backtest::{Captures, find};
 use tercel::config::{Config, Duration};
-use tercel::journal::{Capture, CaptureFile, ClockKind, Merge, meta_path, side_snapshots};
+use tercel::journal::{Capture, CaptureFile, ClockKind, LoadError, Merge, meta_path, side_snapshots};
 use tercel::types::Nanos;
 use tercel::venue::FeedConfig;
 
@@ -97,7 +97,13 @@ pub struct Markets {
 }
 
 impl Market {
-    fn look(path: &Path, reading: &Reading, base: &Config, say: &mut dyn FnMut(&str)) -> Outcome<Self> {
+    fn look(
+        path: &Path,
+        reading: &Reading,
+        base: &Config,
+        is_asked_to_end: &dyn Fn() -> bool,
+        say: &mut dyn FnMut(&str),
+    ) -> Outcome<Self> {
         let failed = |e: std::io::Error| Failure::file(path, e);
         let files = [path.to_owned()];
         let captures = find(&files, reading.venue.as_deref(), &reading.instruments, base, say)?;
@@ -113,15 +119,18 @@ impl Market {
         };
         let mut market =
             Self { key, captures, messages: 0, first: Nanos::ZERO, last: Nanos::ZERO, damage: None, folds: 1 };
-        if let Err(error) = market.read_through() {
+        if let Err(error) = market.read_through(is_asked_to_end) {
             market.damage = Some(error.to_string());
+        }
+        if is_asked_to_end() {
+            return Err("interrupted before anything was played".to_owned().into());
         }
         Ok(market)
     }
 
-    fn read_through(&mut self) -> Result<(), tercel::journal::LoadError> {
+    fn read_through(&mut self, is_asked_to_end: &dyn Fn() -> bool) -> Result<(), LoadError> {
         let (mut merge, mut piece) = (Merge::open(&self.captures.files)?, Capture::default());
-        loop {
+        while !is_asked_to_end() {
             let more = merge.fill(&mut piece, PIECE_BYTES);
             if let Some((first, last)) = piece.span() {
                 if self.messages == 0 {
@@ -136,6 +145,7 @@ impl Market {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     fn span_ns(&self) -> u64 {
@@ -158,11 +168,12 @@ impl Markets {
         base: &Config,
         window: Option<Duration>,
         sample: Duration,
+        is_asked_to_end: &dyn Fn() -> bool,
         say: &mut dyn FnMut(&str),
     ) -> Outcome<Self> {
         let mut all = Vec::new();
         for path in paths {
-            all.push(Market::look(path, reading, base, say)?);
+            all.push(Market::look(path, reading, base, is_asked_to_end, say)?);
         }
         if let Some(own) = all.iter().find(|it| it.has_own_clock())
             && all.len() > 1
@@ -198,11 +209,6 @@ impl Markets {
             )));
         }
         Ok(Self { all, folds, sample_ns, window_ns })
-    }
-
-    /// Where the folds of a capture begin among all.
-    pub fn first_fold(&self, capture: usize) -> usize {
-        self.all[..capture].iter().map(|it| it.folds).sum()
     }
 }
 

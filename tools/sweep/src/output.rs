@@ -82,12 +82,12 @@ fn write_trials(path: &Path, space: &Space, markets: &Markets, results: &[Vec<&F
     columns.extend(figure_cells(None).into_iter().map(|(name, kind, _)| (name.to_owned(), kind)));
     let mut table = Table::create(path, &columns)?;
     for (idx, set) in space.sets.iter().enumerate() {
-        for (fold, result) in markets.folds.iter().zip(&results[idx]) {
+        for (fold_idx, (fold, result)) in markets.folds.iter().zip(&results[idx]).enumerate() {
             let text = |text: &str| Cell::Text(Some(text.to_owned()));
             let number = |number: usize| Cell::Uint(Some(number as u64));
             let mut cells = vec![
                 number(idx + 1),
-                number(markets.first_fold(fold.capture) + fold.window + 1),
+                number(fold_idx + 1),
                 text(&fold.name),
                 text(&markets.all[fold.capture].key.name),
                 text(if result.failure.is_none() { "good" } else { "failed" }),

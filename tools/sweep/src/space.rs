@@ -343,7 +343,6 @@ mod tests {
             ("[parameters]\n\"edge.tighten-from\" = { from = 1, to = 3, step = 1 }\n", vec!["found 1", "2 and more"]),
             ("[parameters]\n\"risk.capital\" = [\"1\", \"1.0\"]\n", vec!["two sets mean the same", "\"1.0\""]),
             ("[parameters]\n\"threads.idle\" = [\"spin\"]\n", vec!["threads.idle", "changes nothing"]),
-            ("[parameters]\n\"strategy.name.x\" = [1]\n", vec!["`name` is no table"]),
             ("[parameters]\n", vec!["s.toml", "found none"]),
             ("[parametres]\n", vec!["s.toml", "line 1", "parametres"]),
             ("[parameters]\n\"risk.capital\" = { from = 1, to = 2 }\n", vec!["risk.capital", "needs step"]),
@@ -363,6 +362,8 @@ mod tests {
                 assert!(found.contains(want), "{sweep}: {found:?} should name {want:?}");
             }
         }
+        let below_a_text = parse("[parameters]\n\"strategy.name.x\" = [1]\n", "[strategy]\nname = \"watch\"\n");
+        assert!(below_a_text.unwrap_err().contains("`name` is no table"));
         assert!(parse(GRID, "[risk]\ncapitol = 1\n").unwrap_err().starts_with("base.toml"));
     }
 

@@ -211,6 +211,9 @@ fn played(config: &Config, plan: &TrialPlan<'_>, stop: &Flag) -> Result<Vec<Fold
     for fold in 0..plan.folds {
         let after = watcher.marks.get(fold).copied().unwrap_or_else(|| Counted::of(report));
         let points = points_of(&report.curves.equity, fold, plan);
+        if fold < watcher.marks.len() && points.last() != Some(&after.equity.to_f64_lossy()) {
+            return Err(BacktestError::Failed("a window does not end with a sample: a bug".to_owned()));
+        }
         let whole = (plan.folds == 1).then_some(report);
         let mut failure = failure.clone();
         let (figures, what) = match figures(&before, &after, points, plan.sample_ns, whole) {
@@ -254,7 +257,8 @@ fn figures(
     let money = |money: Money| SignedMoneyText(money);
     let less = |of: fn(&Counted) -> Money| money(of(after).saturating_sub(of(before)));
     let count = |of: fn(&Counted) -> u64| of(after).saturating_sub(of(before));
-    let returns = returns(points).ok_or("ruined: the equity is not above zero")?;
+    let is_above_zero = points.first().is_none_or(|first| *first > 0.0);
+    let returns = returns(points).filter(|_| is_above_zero).ok_or("ruined: the equity is not above zero")?;
     let performance = Performance::of(&returns, sample_ns);
     let moments = Moments::of(&returns);
     let (first, pnl) = (before.equity.to_f64_lossy(), less(|it| it.pnl));
@@ -294,4 +298,50 @@ fn figures(
         low: over_first(points.iter().fold(f64::MAX, |least, it| least.min(*it))),
         sampled_drawdown,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_share_the_sample_between_them_and_the_last_takes_the_rest() {
+        let captures = Captures {
+            files: Vec::new(),
+            venues: Vec::new(),
+            table: tercel::types::InstrumentTable::new(Vec::new()).unwrap(),
+        };
+        let mut plan = TrialPlan {
+            captures: &captures,
+            folds: 3,
+            window_ns: Some(20),
+            sample_ns: 10,
+            feed: FeedConfig::default(),
+        };
+        let equity: Vec<f64> = (0..8).map(f64::from).collect();
+        assert_eq!(points_of(&equity, 0, &plan), [0.0, 1.0, 2.0]);
+        assert_eq!(points_of(&equity, 1, &plan), [2.0, 3.0, 4.0]);
+        assert_eq!(points_of(&equity, 2, &plan), [4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(points_of(&equity[..3], 2, &plan), [0.0; 0], "a session that ended earlier");
+        plan.folds = 1;
+        assert_eq!(points_of(&equity, 0, &plan), equity);
+    }
+
+    #[test]
+    fn figures_can_always_be_written_and_read() {
+        let counted =
+            |equity: i64| Counted { equity: Money::new(i128::from(equity) * Money::ONE.get()), ..Counted::default() };
+        for points in [&[][..], &[0.0], &[-1.0], &[5.0], &[5.0, 0.0], &[5.0, 0.0, 1.0], &[5.0, 4.0, 6.0]] {
+            match figures(&counted(0), &counted(5), points, 1, None) {
+                Ok(found) => {
+                    let text = serde_json::to_string(&found).unwrap();
+                    assert_eq!(serde_json::from_str::<Figures>(&text).unwrap(), found, "{points:?}");
+                }
+                Err(error) => assert!(error.starts_with("ruined") && points.iter().any(|it| *it <= 0.0), "{points:?}"),
+            }
+        }
+        let found = figures(&counted(5), &counted(6), &[5.0, 4.0, 6.0], 1, None).unwrap();
+        assert_eq!((found.low, found.high, found.max_drawdown), (0.8, 1.2, Some(1.0 - 0.8)));
+        assert_eq!(found.total_return, Some(0.2));
+    }
 }
