@@ -19,6 +19,9 @@ const DIGITS: u32 = 6;
 /// Decimals beyond which a value is not exact: those of money.
 const DECIMALS_MAX: u32 = 12;
 
+/// Decimals that hundredths of a percent have in the configuration.
+const DECIMALS_OF_BPS: u32 = 4;
+
 /// Parts into which a range is divided for a draw.
 const DRAW_PARTS: u32 = 1 << 30;
 
@@ -69,6 +72,8 @@ struct Range {
     to: Decimal,
     scale: Scale,
     unit: Unit,
+    /// Most decimals of what lies between the ends.
+    decimals: u32,
 }
 
 /// The values that a parameter takes.
@@ -85,10 +90,10 @@ impl Axis {
     ///
     /// # Errors
     /// A sentence: what was found, and what is allowed.
-    pub fn read(said: &Value, kind: Kind) -> Result<Self, String> {
+    pub fn read(path: &str, said: &Value, kind: Kind) -> Result<Self, String> {
         match said {
             Value::Array(values) => Self::of_list(values),
-            Value::Table(table) => Self::of_range(table, kind),
+            Value::Table(table) => Self::of_range(path, table, kind),
             other => Err(format!("found {other}, allowed are a list of values and {{ from, to, step or steps }}")),
         }
     }
@@ -103,8 +108,8 @@ impl Axis {
         Ok(Self { points: values.to_vec(), range: None })
     }
 
-    fn of_range(table: &toml::Table, kind: Kind) -> Result<Self, String> {
-        let known = ["from", "to", "step", "steps", "scale"];
+    fn of_range(path: &str, table: &toml::Table, kind: Kind) -> Result<Self, String> {
+        let known = ["from", "to", "step", "steps", "scale", "decimals"];
         if let Some(other) = table.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(format!("found the key `{other}`, allowed are {}", known.join(", ")));
         }
@@ -127,7 +132,15 @@ impl Axis {
         if scale == Scale::Log && from <= Decimal::ZERO {
             return Err(format!("from: found {}, a log scale begins above 0", need("from")?));
         }
-        let range = Range { from, to, scale, unit };
+        let usual = if path.ends_with("-bps") { DECIMALS_OF_BPS } else { DECIMALS_MAX };
+        let decimals = match table.get("decimals") {
+            None => usual,
+            Some(said) => {
+                let found = said.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= DECIMALS_MAX);
+                found.ok_or_else(|| format!("decimals: found {said}, allowed are 0 to {DECIMALS_MAX}"))?
+            }
+        };
+        let range = Range { from, to, scale, unit, decimals };
         let numbers = match (table.get("step"), table.get("steps")) {
             (None, None) => return Ok(Self { points: Vec::new(), range: Some(range) }),
             (Some(_), Some(_)) => return Err("found step and steps, allowed is one of them".to_owned()),
@@ -216,10 +229,10 @@ impl Range {
             }
         };
         let exact = exact.normalize();
-        if self.scale == Scale::Linear && parts < u64::from(DRAW_PARTS) && exact.scale() <= DECIMALS_MAX {
+        if self.scale == Scale::Linear && parts < u64::from(DRAW_PARTS) && exact.scale() <= self.decimals {
             return exact;
         }
-        exact.round_sf(DIGITS).unwrap_or(exact).clamp(self.from, self.to).normalize()
+        exact.round_sf(DIGITS).unwrap_or(exact).round_dp(self.decimals).clamp(self.from, self.to).normalize()
     }
 
     /// The number as the configuration wants it.
@@ -265,7 +278,7 @@ mod tests {
 
     fn axis(text: &str, kind: Kind) -> Result<Axis, String> {
         let table: toml::Table = format!("x = {text}").parse().unwrap();
-        Axis::read(&table["x"], kind)
+        Axis::read("market-maker.x", &table["x"], kind)
     }
 
     fn texts(text: &str, kind: Kind) -> Vec<String> {
@@ -293,6 +306,22 @@ mod tests {
             ["\"250ms\"", "\"500ms\"", "\"750ms\"", "\"1s\""]
         );
         assert_eq!(texts("[\"a\", 2]", Kind::Other), ["\"a\"", "2"]);
+    }
+
+    #[test]
+    fn what_lies_between_has_the_decimals_that_are_allowed() {
+        assert_eq!(
+            texts("{ from = 0, to = 1, steps = 4, decimals = 2 }", Kind::Text),
+            ["\"0\"", "\"0.33\"", "\"0.67\"", "\"1\""]
+        );
+        let said: toml::Table = "x = { from = \"0.00001\", to = 3, scale = \"log\" }".parse().unwrap();
+        let (axis, mut random) =
+            (Axis::read("a.margin-bps", &said["x"], Kind::Text).unwrap(), ChaCha8Rng::seed_from_u64(1));
+        for _ in 0..100 {
+            let drawn = axis.draw(&mut random).unwrap();
+            let decimals = drawn.as_str().unwrap().parse::<Decimal>().unwrap().scale();
+            assert!(decimals <= 4 || drawn.as_str() == Some("0.00001"), "{drawn}: only an end is as it was written");
+        }
     }
 
     #[test]
@@ -326,6 +355,7 @@ mod tests {
             ("{ from = 1, to = 2, steps = 2, scale = \"cubic\" }", Kind::Text, "`cubic`"),
             ("{ from = 1.5, to = 2, step = 1 }", Kind::Integer, "whole number"),
             ("{ from = \"1s\", to = 2, step = 1 }", Kind::Text, "not of the kind"),
+            ("{ from = 1, to = 2, steps = 3, decimals = 13 }", Kind::Text, "decimals: found 13"),
             ("{ from = \"x\", to = 2, step = 1 }", Kind::Text, "found \"x\""),
         ] {
             let found = axis(text, kind).unwrap_err();

@@ -171,7 +171,7 @@ impl Space {
             if path.split('.').next().is_some_and(|first| WITHOUT_EFFECT.contains(&first)) {
                 return Err(named("changes nothing in a replay".to_owned()));
             }
-            axes.push(Axis::read(value, Kind::of(look_up(&whole, path))).map_err(named)?);
+            axes.push(Axis::read(path, value, Kind::of(look_up(&whole, path))).map_err(named)?);
             paths.push(path.clone());
         }
         let rows = match file.search {
