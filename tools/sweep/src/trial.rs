@@ -195,7 +195,9 @@ fn played(config: &Config, plan: &TrialPlan<'_>, stop: &Flag) -> Result<Vec<Fold
     let reference = Reference::Instrument(Default::default());
     let played = judge(&outcome, &watcher.session, "Backtest", Vec::new(), reference, &config);
     let report = &played.report;
-    let Some(span) = &report.span else { return Err(BacktestError::Failed("the session never began".to_owned())) };
+    if report.span.is_none() {
+        return Err(BacktestError::Failed("the session never began".to_owned()));
+    }
     if report.curves.interval_ns != plan.sample_ns {
         let found = tercel::config::Duration(report.curves.interval_ns);
         return Err(BacktestError::Failed(format!("the equity was sampled every {found}, which is another distance")));
@@ -206,12 +208,24 @@ fn played(config: &Config, plan: &TrialPlan<'_>, stop: &Flag) -> Result<Vec<Fold
     } else if played.open_orders > 0 {
         failure = Some(format!("not reconciled: {} orders were left open", played.open_orders));
     }
+    fold_results(report, &watcher.marks, plan, outcome.sim.liquidated_at, failure)
+}
+
+/// Cuts a report into folds.
+fn fold_results(
+    report: &Report,
+    marks: &[Counted],
+    plan: &TrialPlan<'_>,
+    liquidated_at: Option<Nanos>,
+    failure: Option<String>,
+) -> Result<Vec<FoldResult>, BacktestError> {
+    let start = report.span.as_ref().map_or(Nanos::ZERO, |span| Nanos::new(span.start.ns));
     let mut results = Vec::with_capacity(plan.folds);
     let mut before = Counted { equity: report.returns.equity_start.0, ..Counted::default() };
     for fold in 0..plan.folds {
-        let after = watcher.marks.get(fold).copied().unwrap_or_else(|| Counted::of(report));
+        let after = marks.get(fold).copied().unwrap_or_else(|| Counted::of(report));
         let points = points_of(&report.curves.equity, fold, plan);
-        if fold < watcher.marks.len() && points.last() != Some(&after.equity.to_f64_lossy()) {
+        if fold < marks.len() && points.last() != Some(&after.equity.to_f64_lossy()) {
             return Err(BacktestError::Failed("a window does not end with a sample: a bug".to_owned()));
         }
         let whole = (plan.folds == 1).then_some(report);
@@ -220,9 +234,8 @@ fn played(config: &Config, plan: &TrialPlan<'_>, stop: &Flag) -> Result<Vec<Fold
             Ok(figures) => (Some(figures), None),
             Err(text) => (None, Some(text)),
         };
-        let end = Nanos::new(span.start.ns)
-            .saturating_add((fold as u64 + 1).saturating_mul(plan.window_ns.unwrap_or(u64::MAX)));
-        if let Some(at) = outcome.sim.liquidated_at
+        let end = start.saturating_add((fold as u64 + 1).saturating_mul(plan.window_ns.unwrap_or(u64::MAX)));
+        if let Some(at) = liquidated_at
             && (at <= end || fold + 1 == plan.folds)
         {
             // Whatever comes after it is not what was to be tried; what came before is.
@@ -302,15 +315,17 @@ fn figures(
 
 #[cfg(test)]
 mod tests {
+    use tercel::types::{
+        Balance, ClientOrderId, Fill, InstrumentSpec, InstrumentTable, Level, Lots, Meta, Product, Side, Step, Symbol,
+        Ticks, Top, TopCheck, VenueId,
+    };
+
     use super::*;
 
     #[test]
     fn windows_share_the_sample_between_them_and_the_last_takes_the_rest() {
-        let captures = Captures {
-            files: Vec::new(),
-            venues: Vec::new(),
-            table: tercel::types::InstrumentTable::new(Vec::new()).unwrap(),
-        };
+        let captures =
+            Captures { files: Vec::new(), venues: Vec::new(), table: InstrumentTable::new(Vec::new()).unwrap() };
         let mut plan = TrialPlan {
             captures: &captures,
             folds: 3,
@@ -325,6 +340,70 @@ mod tests {
         assert_eq!(points_of(&equity[..3], 2, &plan), [0.0; 0], "a session that ended earlier");
         plan.folds = 1;
         assert_eq!(points_of(&equity, 0, &plan), equity);
+    }
+
+    /// A session from 100 ns on with windows of 20 ns, sampled every 10 ns: one lot of one unit bought at 50, one at 60; the mid is 60.
+    fn watched() -> Windows {
+        let step = Step::from_text(b"1").unwrap();
+        let symbol = Symbol::new(b"XUSDT").unwrap();
+        let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, step, step).unwrap();
+        let table = InstrumentTable::new(vec![spec]).unwrap();
+        let config = SessionConfig { sample_ns: 10, ..SessionConfig::default() };
+        let mut watched =
+            Windows { session: Session::new(&table, config), window_ns: 20, marks: Vec::new(), marks_max: 2 };
+        let money = |units: i128| Money::new(units * Money::ONE.get());
+        let meta = |at: u64| Meta { recv: Nanos::new(at), seq: at, ..Meta::default() };
+        let wallet = money(1000);
+        watched.on_event(&Event::Balance(Balance { meta: meta(100), wallet, available: wallet }));
+        let level = |px: i64| Some(Level { px: Ticks::new(px), qty: Lots::new(1) });
+        watched.on_event(&Event::Top(Top { meta: meta(100), check: TopCheck::None, bid: level(59), ask: level(61) }));
+        for (at, px) in [(120, 50), (121, 60)] {
+            watched.on_event(&Event::Fill(Fill {
+                meta: meta(at),
+                client_id: ClientOrderId(at),
+                exec_id: u128::from(at),
+                side: Side::Bid,
+                is_maker: true,
+                px: Ticks::new(px),
+                qty: Lots::new(1),
+                fee: money(1),
+                is_fee_final: true,
+                is_query: false,
+                venue_order_id: 0,
+            }));
+        }
+        watched.on_event(&Event::Timer(meta(165)));
+        watched.session.finish();
+        watched
+    }
+
+    #[test]
+    fn a_window_ends_with_all_that_happened_at_its_last_moment() {
+        let watched = watched();
+        let captures =
+            Captures { files: Vec::new(), venues: Vec::new(), table: InstrumentTable::new(Vec::new()).unwrap() };
+        let (feed, window_ns) = (FeedConfig::default(), Some(20));
+        let plan = TrialPlan { captures: &captures, folds: 3, window_ns, sample_ns: 10, feed };
+        let report = report_of(&watched.session);
+        let found = fold_results(&report, &watched.marks, &plan, None, None).unwrap();
+        let of = |idx: usize| found[idx].figures.clone().unwrap();
+        let told: Vec<_> = (0..3)
+            .map(|idx| (of(idx).fills, of(idx).pnl.0.to_string(), of(idx).moments.n, of(idx).turnover.0.to_string()))
+            .collect();
+        let text = |text: &str| text.to_owned();
+        // At 120 the first fill made 10 less its fee; what came a nanosecond later is the next window's.
+        assert_eq!(
+            told,
+            [(1, text("9"), 2, text("50")), (1, text("-1"), 2, text("60")), (0, text("0"), 2, text("0")),]
+        );
+        assert_eq!(of(1).equity_start.0.to_string(), "1009");
+        // Liquidated in the second window, at its last moment: the first counts, the others do not.
+        let found = fold_results(&report, &watched.marks, &plan, Some(Nanos::new(140)), None).unwrap();
+        let failed: Vec<bool> = found.iter().map(|it| it.failure.is_some()).collect();
+        assert_eq!(failed, [false, true, true]);
+        assert!(found[1].failure.as_ref().unwrap().starts_with("liquidated at") && found[1].figures.is_some());
+        let found = fold_results(&report, &watched.marks, &plan, None, Some(text("not reconciled"))).unwrap();
+        assert!(found.iter().all(|it| it.failure.as_deref() == Some("not reconciled")));
     }
 
     #[test]

@@ -119,11 +119,15 @@ fn results(folder: &Path) -> [Vec<u8>; 3] {
 fn figures_are_those_of_a_backtest_and_the_table_is_the_log() {
     let dir = Scratch::new("figures");
     dir.write("base.toml", BASE);
-    dir.write("sweep.toml", SWEEP);
+    // Each set has fees of its own.
+    dir.write(
+        "sweep.toml",
+        &SWEEP.replace("[parameters]\n", "[parameters]\n\"simex.taker-fee-bps\" = [\"2\", \"3\"]\n"),
+    );
     let captures = captures(&dir, 3, 1_500);
     ended(&mut sweep(&dir, "out", &captures), 0);
     let rows = rows(&dir.file("out/trials.parquet"));
-    assert_eq!(rows.len(), 6 * 3);
+    assert_eq!(rows.len(), 12 * 3);
 
     // The table against the log.
     let log = std::fs::read_to_string(dir.file("out/jobs.jsonl")).unwrap();
@@ -135,9 +139,10 @@ fn figures_are_those_of_a_backtest_and_the_table_is_the_log() {
             other => panic!("{name}: {other:?}"),
         };
         let parameters = format!(
-            "imbalance-taker.threshold = {}, imbalance-taker.trade-value = \"{}\"",
+            "imbalance-taker.threshold = {}, imbalance-taker.trade-value = \"{}\", simex.taker-fee-bps = \"{}\"",
             text("p.imbalance_taker.threshold"),
-            text("p.imbalance_taker.trade_value")
+            text("p.imbalance_taker.trade_value"),
+            text("p.simex.taker_fee_bps")
         );
         let header: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
         let key = header["captures"].as_array().unwrap().iter().find(|it| it["name"] == *text("capture")).unwrap();
@@ -158,8 +163,13 @@ fn figures_are_those_of_a_backtest_and_the_table_is_the_log() {
     }
 
     // One trial against the engine's own program.
-    let trial =
-        dir.write("trial.toml", &BASE.replace("threshold = 0.1", "threshold = 0.05").replace("\"50\"", "\"60\""));
+    let trial = dir.write(
+        "trial.toml",
+        &BASE
+            .replace("threshold = 0.1", "threshold = 0.05")
+            .replace("\"50\"", "\"60\"")
+            .replace("bps = \"1\"", "bps = \"3\""),
+    );
     let mut traded = 0;
     for path in &captures {
         let own = Path::new(env!("CARGO_BIN_EXE_tercel-sweep")).with_file_name("examples").join("tercel");
@@ -171,6 +181,7 @@ fn figures_are_those_of_a_backtest_and_the_table_is_the_log() {
         let of = |row: &&BTreeMap<String, Field>| {
             row["p.imbalance_taker.threshold"] == Field::Str("0.05".into())
                 && row["p.imbalance_taker.trade_value"] == Field::Str("60".into())
+                && row["p.simex.taker_fee_bps"] == Field::Str("3".into())
                 && row["capture"] == Field::Str(name.clone())
         };
         let row = rows.iter().find(of).unwrap();
@@ -260,6 +271,31 @@ fn a_sweep_that_was_killed_goes_on_and_ranks_the_same_with_any_number_of_workers
         (&Value::from(4), &Value::from(8)),
         "four of before were tried, too"
     );
+}
+
+#[test]
+fn ctrl_c_ends_at_once_and_says_how_to_go_on() {
+    let dir = Scratch::new("interrupted");
+    dir.write("base.toml", BASE);
+    dir.write("sweep.toml", SWEEP);
+    let captures = captures(&dir, 3, 3_000);
+    let log = dir.file("out/jobs.jsonl");
+    let lines = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+    let child = sweep(&dir, "out", &captures).args(["--jobs", "1"]).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while lines() < 2 && began.elapsed() < Duration::from_secs(300) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let done = lines() - 1;
+    assert!(said.contains(&format!("interrupted: {done} of 18 jobs are done and kept")), "{said}");
+    assert!(said.contains("the same command goes on from there"), "{said}");
+    assert!(!dir.file("out/ranking.json").exists());
+    let said = String::from_utf8(ended(&mut sweep(&dir, "out", &captures), 0).stderr).unwrap();
+    assert!(said.contains(&format!("{done} of 18 jobs are done already")), "{said}");
 }
 
 #[test]
