@@ -50,7 +50,7 @@ const WORKERS_MAX: usize = 1024;
 
 /// Plays every parameter set of a sweep over every capture, and says which of them is to be believed.
 #[derive(Parser)]
-#[command(name = "tercel-sweep", version, about, after_help = AFTER_HELP)]
+#[command(name = "tercel-sweep", version, after_help = AFTER_HELP)]
 struct Cli {
     /// Captures, as `tercel backtest` reads them. Each is a fold, played alone; they must not overlap in time.
     #[arg(required = true)]

@@ -251,8 +251,9 @@ fn grid(axes: &[Axis], paths: &[String]) -> Result<Vec<Vec<Value>>, String> {
         ));
     }
     for points in all {
-        let longer =
-            |row: &Vec<Value>| points.iter().map(|value| [&row[..], &[value.clone()]].concat()).collect::<Vec<_>>();
+        let longer = |row: &Vec<Value>| {
+            points.iter().map(|value| [&row[..], std::slice::from_ref(value)].concat()).collect::<Vec<_>>()
+        };
         rows = rows.iter().flat_map(longer).collect();
     }
     Ok(rows)
@@ -365,6 +366,13 @@ mod tests {
         let below_a_text = parse("[parameters]\n\"strategy.name.x\" = [1]\n", "[strategy]\nname = \"watch\"\n");
         assert!(below_a_text.unwrap_err().contains("`name` is no table"));
         assert!(parse(GRID, "[risk]\ncapitol = 1\n").unwrap_err().starts_with("base.toml"));
+    }
+
+    #[test]
+    fn the_example_is_a_sweep() {
+        let space = parse(include_str!("../../../examples/sweep.toml"), "").unwrap();
+        assert_eq!((space.sets.len(), space.paths.len()), (30, 3));
+        assert!(space.file.walk_forward.is_some());
     }
 
     #[test]

@@ -296,6 +296,8 @@ fn ctrl_c_ends_at_once_and_says_how_to_go_on() {
     assert!(!dir.file("out/ranking.json").exists());
     let said = String::from_utf8(ended(&mut sweep(&dir, "out", &captures), 0).stderr).unwrap();
     assert!(said.contains(&format!("{done} of 18 jobs are done already")), "{said}");
+    ended(&mut sweep(&dir, "whole", &captures), 0);
+    assert!(results(&dir.file("out")) == results(&dir.file("whole")), "what was cut short was kept");
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn what_fails_is_a_row_and_does_not_stop_the_rest() {
     assert_eq!(ranking["folds"].as_array().unwrap().len(), 2);
     assert!(ranking["left_out"][0].as_str().unwrap().starts_with("day1.jsonl.gz: "));
     // All captures damaged: nothing to rank, and no success.
-    let said = refused(&mut sweep(&dir, "none", &captures[1..2]).arg("--json").arg(dir.file("x.json")), 2);
+    let said = refused(&mut sweep(&dir, "none", &captures[1..2]), 2);
     assert!(said.contains("[walk-forward]"), "{said}");
     dir.write("sweep.toml", "[parameters]\n\"imbalance-taker.threshold\" = [0.1]\n");
     assert!(refused(&mut sweep(&dir, "none", &captures[1..2]), 1).contains("every job failed"));
