@@ -450,9 +450,10 @@ impl Ranking {
         if let Some(found) = &self.overfitting {
             verdict.push(format!(
                 "In {} of {} ways to halve the folds, the best set of one half was no better than the middle of the other (probability of \
-                 overfitting).",
+                 overfitting); in {} it lost there.",
                 percent(found.probability),
-                found.ways
+                found.ways,
+                percent(found.probability_of_loss)
             ));
             if found.probability >= 0.5 {
                 doubts.push(format!("the probability of overfitting is {}", percent(found.probability)));
