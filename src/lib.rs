@@ -52,6 +52,8 @@ pub mod scan;
 
 pub mod runtime;
 
+pub mod backtest;
+
 pub mod calibrate;
 
 pub mod faults;

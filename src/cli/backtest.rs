@@ -1,6 +1,5 @@
 //! `tercel backtest`: a capture through the engine with fills simulated, and a report on what came of it.
 
-use std::any::Any;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,11 +9,11 @@ use clap::Args;
 use super::session_report::ReportArgs;
 use super::signals::StopSignals;
 use super::{EngineArgs, Exit, Failure, Outcome, captures};
-use crate::analytics::{Reference, Report, ReportInput, Session, VenueEnd};
+use crate::analytics::{Reference, Session};
+use crate::backtest::Played;
 use crate::config::Config;
-use crate::journal::Tape;
 use crate::ring::Flag;
-use crate::runtime::{Observer, ReplayOptions, ReplayOutcome, replay};
+use crate::runtime::{Observer, ReplayOutcome};
 use crate::types::{Command, Event, Nanos};
 use crate::venue::FeedConfig;
 
@@ -53,25 +52,12 @@ pub struct PlayedArgs {
     pub engine: EngineArgs,
 }
 
-/// A backtest that has ended.
-pub struct Played {
-    /// The report.
-    pub report: Report,
-    /// Whether all books agree and nothing was left open.
-    pub is_good: bool,
-}
-
-/// The configured strategy's name.
-pub fn strategy_name(config: &Config) -> String {
-    clap::ValueEnum::to_possible_value(&config.strategy.name).map_or(String::new(), |name| name.get_name().to_owned())
-}
-
 /// Runs the command.
 pub fn run(args: &BacktestArgs) -> Outcome {
     let config = args.played.engine.config()?;
     let played = play(&args.played, &args.report, &config)?;
     args.report.tell(&played.report, args.played.engine.json.as_deref())?;
-    Ok(if played.is_good { Exit::Good } else { Exit::NotReconciled })
+    Ok(if played.is_good() { Exit::Good } else { Exit::NotReconciled })
 }
 
 /// Plays captures and reports. Nothing is written.
@@ -79,20 +65,18 @@ pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<
     let captures = captures::find(&args.files, args.venue.as_deref(), &args.instruments, config)?;
     let reference = watched.reference(&captures.table)?;
     let session = Session::new(&captures.table, watched.session(config, false)?);
-    let tape = Tape::open(&captures.files)?;
     let signals = StopSignals::install()?;
     let feed = FeedConfig { book_depth: None, assume_empty: args.assume_empty };
-    let options = captures.options(config, feed)?;
-    let watcher = Watcher::new(session, Some((signals.clone(), options.stop.clone())));
-    let options = ReplayOptions { observer: Some(Box::new(watcher)), ..options };
-    config.check_against(&captures.table).map_err(Failure::usage)?;
-    let outcome = replay(tape, options, config.engine(), config.strategy(captures.table.len()))?;
+    let stop = Flag::new();
+    let watcher = Watcher::new(session, Some((signals.clone(), stop.clone())));
+    let (outcome, watcher) =
+        crate::backtest::play(&captures, config, feed, watcher, stop).map_err(Failure::of_backtest)?;
     if signals.is_set() {
         return Err(Failure::from("stopped before the end of the capture; nothing was written"));
     }
     let name = |file: &PathBuf| file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
     let sources = args.files.iter().map(name).collect();
-    conclude(outcome, "Backtest", sources, reference, config)
+    Ok(judge(&outcome, watcher.session, "Backtest", sources, reference, config))
 }
 
 /// Makes the report of a session with simulated fills that has ended.
@@ -103,10 +87,18 @@ pub fn conclude(
     reference: Reference,
     config: &Config,
 ) -> Result<Played, Failure> {
-    let observer: Option<Box<dyn Any>> = outcome.sim.observer.take().map(|it| it as Box<dyn Any>);
-    let watcher =
-        observer.and_then(|it| it.downcast::<Watcher>().ok()).ok_or("the session lost its observer: a bug")?;
-    let mut session = watcher.session;
+    let watcher = crate::backtest::watcher_of::<Watcher>(&mut outcome)?;
+    Ok(judge(&outcome, watcher.session, kind, sources, reference, config))
+}
+
+fn judge(
+    outcome: &ReplayOutcome,
+    mut session: Session,
+    kind: &str,
+    sources: Vec<String>,
+    reference: Reference,
+    config: &Config,
+) -> Played {
     session.finish();
     let c = &outcome.feed.counters;
     eprintln!(
@@ -121,32 +113,20 @@ pub fn conclude(
     for error in &outcome.feed.first_errors {
         eprintln!("  refused: {error}");
     }
-    let input = ReportInput {
-        kind: kind.to_owned(),
-        strategy: strategy_name(config),
-        sources,
-        reference,
-        venue: Some(VenueEnd { wallet: outcome.sim.wallet, positions: outcome.sim.positions.clone() }),
-    };
-    let report = Report::new(&session, &input);
-    let engine = &outcome.core.engine;
-    // Three sets of books: the venue's, the engine's, and the report's own.
-    let engine_agrees = engine.wallet.is_none_or(|wallet| wallet == report.identity.wallet_expected.0)
-        && engine.positions.iter().zip(&outcome.sim.positions).all(|(ours, venue)| ours.position == *venue);
-    if !engine_agrees {
+    let played = crate::backtest::judge(outcome, &session, kind, sources, reference, config);
+    if !played.engine_agrees {
         eprintln!("error: the engine's books are not those of the executions");
     }
-    if outcome.sim.liquidations > 0 {
-        let times = outcome.sim.liquidations;
+    if played.liquidations > 0 {
+        let times = played.liquidations;
         eprintln!(
             "warning: the account was liquidated {times} times: its equity no longer covered the maintenance margin"
         );
     }
-    if outcome.sim.open_orders > 0 {
-        eprintln!("error: {} orders were left open", outcome.sim.open_orders);
+    if played.open_orders > 0 {
+        eprintln!("error: {} orders were left open", played.open_orders);
     }
-    let is_good = report.identity.holds && engine_agrees && outcome.sim.open_orders == 0;
-    Ok(Played { report, is_good })
+    played
 }
 
 /// Watches the replay from within: for the report, and for whoever waits for it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, Failure, Outcome};
-use crate::journal::{CaptureMeta, Inference, JournalInstrument, JournalReader, infer_file, meta_path};
+use crate::journal::{CaptureMeta, Inference, JournalInstrument, JournalReader, meta_path};
 
 /// Arguments of `tercel inspect`.
 #[derive(Args)]
@@ -23,11 +23,7 @@ pub struct InspectArgs {
 
 /// The sidecar of a capture, or what its messages show.
 pub fn sidecar_or_inference(file: &Path) -> Result<Inference, Failure> {
-    let sidecar = meta_path(file);
-    if sidecar.exists() {
-        return Ok(Inference { meta: CaptureMeta::read(&sidecar)?, guesses: Vec::new(), messages: 0 });
-    }
-    infer_file(file).map_err(Failure::usage)
+    crate::backtest::sidecar_or_inference(file).map_err(Failure::of_backtest)
 }
 
 /// Runs the command.

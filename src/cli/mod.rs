@@ -65,7 +65,6 @@ mod scan_report;
 mod session;
 mod session_report;
 mod signals;
-mod sim_latency;
 mod simex;
 mod slow_risk;
 mod soak;
@@ -80,6 +79,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backtest::BacktestError;
 use crate::config::{Config, StrategyName};
 use crate::runtime::Topology;
 
@@ -108,6 +108,13 @@ pub struct Failure {
 impl Failure {
     fn usage(text: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Usage, text: text.to_string() }
+    }
+
+    fn of_backtest(error: BacktestError) -> Self {
+        match error {
+            BacktestError::Usage(text) => Self { exit: Exit::Usage, text },
+            BacktestError::Failed(text) => Self { exit: Exit::Failed, text },
+        }
     }
 }
 

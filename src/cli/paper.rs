@@ -98,7 +98,7 @@ fn trade(args: &PaperArgs, config: &Config, address: &Address, signals: &StopSig
     let strategy = config.strategy(table.len());
     config.check_against(&table).map_err(Failure::usage)?;
     let captures = Captures { files: Vec::new(), venues: vec![VenueId::BYBIT], table };
-    let options = captures.options(config, FeedConfig::default())?;
+    let options = captures.options(config, FeedConfig::default()).map_err(Failure::of_backtest)?;
     let options = ReplayOptions { observer: Some(Box::new(Watcher::new(session, None))), ..options };
     if config.slow_risk.enabled {
         eprintln!("note: slow risk is not measured here, and [slow-risk] not obeyed");
@@ -117,7 +117,7 @@ fn trade(args: &PaperArgs, config: &Config, address: &Address, signals: &StopSig
     let source = format!("market data of {} ({})", address.ws_public, environment(config));
     let played = conclude(outcome, "Paper session", vec![source], reference, config)?;
     args.report.tell(&played.report, args.engine.json.as_deref())?;
-    Ok(if played.is_good { Exit::Good } else { Exit::NotReconciled })
+    Ok(if played.is_good() { Exit::Good } else { Exit::NotReconciled })
 }
 
 fn environment(config: &Config) -> String {

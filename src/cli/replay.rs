@@ -75,7 +75,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
         None => None,
     };
     let strategy = config.strategy(captures.table.len());
-    let options = ReplayOptions { command_log, ..captures.options(&config, feed)? };
+    let options = ReplayOptions { command_log, ..captures.options(&config, feed).map_err(Failure::of_backtest)? };
     config.check_against(&captures.table).map_err(Failure::usage)?;
     let rss = RssBytes::begin();
     let outcome = replay(tape, options, config.engine(), strategy)?;

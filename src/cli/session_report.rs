@@ -154,7 +154,7 @@ pub fn run(args: &JournalReportArgs) -> Outcome {
     session.finish();
     let input = ReportInput {
         kind: "Session".to_owned(),
-        strategy: super::backtest::strategy_name(&config),
+        strategy: crate::backtest::strategy_name(&config),
         sources: vec![file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()],
         reference,
         venue: None,

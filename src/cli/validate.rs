@@ -63,7 +63,7 @@ pub fn run(args: &ValidateArgs) -> Outcome {
             .collect();
         write_json(file, &json!({ "met": is_met, "targets": rows, "report": played.report }))?;
     }
-    Ok(match (played.is_good, is_met) {
+    Ok(match (played.is_good(), is_met) {
         (false, _) => Exit::NotReconciled,
         (true, false) => Exit::Failed,
         (true, true) => Exit::Good,

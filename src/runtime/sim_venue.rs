@@ -111,6 +111,8 @@ pub struct SimVenueReport {
     pub open_orders: usize,
     /// Times that the account was liquidated.
     pub liquidations: u64,
+    /// When it was for the first time.
+    pub liquidated_at: Option<Nanos>,
     /// Why the commands file is not whole, if it is not.
     pub command_log_error: Option<std::io::Error>,
     /// Who watched, with what it saw.
@@ -158,6 +160,7 @@ pub struct SimVenueDuty {
     observer: Option<Box<dyn Observer>>,
     commands_count: u64,
     liquidations: u64,
+    liquidated_at: Option<Nanos>,
     has_ended: Flag,
 }
 
@@ -211,6 +214,7 @@ impl SimVenueDuty {
             observer,
             commands_count: 0,
             liquidations: 0,
+            liquidated_at: None,
             has_ended,
         }
     }
@@ -295,6 +299,7 @@ impl SimVenueDuty {
                 duty.timer_grid = grid;
                 if duty.venue.work_margin(duty.account, at) {
                     duty.liquidations += 1;
+                    duty.liquidated_at.get_or_insert(at);
                     duty.tell_what_happened(at);
                 }
             });
@@ -538,6 +543,7 @@ impl Duty for SimVenueDuty {
             commands: self.commands_count,
             open_orders: self.open_orders(),
             liquidations: self.liquidations,
+            liquidated_at: self.liquidated_at,
             command_log_error: self.log_error,
             observer: self.observer,
         }))
