@@ -439,11 +439,11 @@ fn tell_checks(t: &mut Telling, spec: &InstrumentSpec, checked: &SeenChecks) {
         };
         let measured = check.measured.map_or_else(|| "-".to_owned(), |measure| measure_text(&measure, spec));
         let bound = bound_text(&check.bound, spec);
-        t.line(format!("  {answer:<8} {:<15} {measured:>18}  {bound}", check.check.name()));
+        t.line(format!("  {answer:<8} {:<17} {measured:>18}  {bound}", check.check.name()));
         kept.push(json!({ "check": check.check.name(), "answer": answer, "measured": measured, "limit": bound }));
     }
     let (name, left) = (Refusal::OrderRate.name(), checked.budget_left);
-    t.line(format!("  {:<8} {name:<15} {left:>18}  requests left in the rate budget after this one", "passed"));
+    t.line(format!("  {:<8} {name:<17} {left:>18}  requests left in the rate budget after this one", "passed"));
     kept.push(json!({ "check": name, "answer": "passed", "measured": left.to_string(), "limit": "at least 0" }));
     t.keep("checks", kept.into());
 }
