@@ -10,7 +10,7 @@ use clap::Args;
 use super::session_report::ReportArgs;
 use super::signals::StopSignals;
 use super::{EngineArgs, Exit, Failure, Outcome, captures};
-use crate::analytics::{Reference, Report, ReportInput, Session, VenueEnd};
+use crate::analytics::{Reference, ReportInput, Reports, Sessions, VenueEnd};
 use crate::config::Config;
 use crate::journal::Tape;
 use crate::ring::Flag;
@@ -55,8 +55,8 @@ pub struct PlayedArgs {
 
 /// A backtest that has ended.
 pub struct Played {
-    /// The report.
-    pub report: Report,
+    /// The reports, by settlement currency.
+    pub reports: Reports,
     /// Whether all books agree and nothing was left open.
     pub is_good: bool,
 }
@@ -70,7 +70,7 @@ pub fn strategy_name(config: &Config) -> String {
 pub fn run(args: &BacktestArgs) -> Outcome {
     let config = args.played.engine.config()?;
     let played = play(&args.played, &args.report, &config)?;
-    args.report.tell(&played.report, args.played.engine.json.as_deref())?;
+    args.report.tell(&played.reports, args.played.engine.json.as_deref())?;
     Ok(if played.is_good { Exit::Good } else { Exit::NotReconciled })
 }
 
@@ -78,7 +78,7 @@ pub fn run(args: &BacktestArgs) -> Outcome {
 pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<Played, Failure> {
     let captures = captures::find(&args.files, args.venue.as_deref(), &args.instruments, config)?;
     let reference = watched.reference(&captures.table)?;
-    let session = Session::new(&captures.table, watched.session(config, false)?);
+    let session = Sessions::new(&captures.table, &watched.session(config, false)?, &reference);
     let tape = Tape::open(&captures.files)?;
     let signals = StopSignals::install()?;
     let feed = FeedConfig { book_depth: None, assume_empty: args.assume_empty };
@@ -126,12 +126,16 @@ pub fn conclude(
         strategy: strategy_name(config),
         sources,
         reference,
-        venue: Some(VenueEnd { wallet: outcome.sim.wallet, positions: outcome.sim.positions.clone() }),
+        venue: Some(VenueEnd { wallets: outcome.sim.wallets.clone(), positions: outcome.sim.positions.clone() }),
     };
-    let report = Report::new(&session, &input);
+    let reports = session.reports(&input);
     let engine = &outcome.core.engine;
     // Three sets of books: the venue's, the engine's, and the report's own.
-    let engine_agrees = engine.wallet.is_none_or(|wallet| wallet == report.identity.wallet_expected.0)
+    let wallets = engine.currencies.iter().zip(&reports.all);
+    let engine_agrees = engine.currencies.len() == reports.all.len()
+        && wallets
+            .clone()
+            .all(|(it, report)| it.wallet.is_none_or(|wallet| wallet == report.identity.wallet_expected.0))
         && engine.positions.iter().zip(&outcome.sim.positions).all(|(ours, venue)| ours.position == *venue);
     if !engine_agrees {
         eprintln!("error: the engine's books are not those of the executions");
@@ -145,13 +149,13 @@ pub fn conclude(
     if outcome.sim.open_orders > 0 {
         eprintln!("error: {} orders were left open", outcome.sim.open_orders);
     }
-    let is_good = report.identity.holds && engine_agrees && outcome.sim.open_orders == 0;
-    Ok(Played { report, is_good })
+    let is_good = reports.hold() && engine_agrees && outcome.sim.open_orders == 0;
+    Ok(Played { reports, is_good })
 }
 
 /// Watches the replay from within: for the report, and for whoever waits for it.
 pub struct Watcher {
-    session: Session,
+    session: Sessions,
     progress: Progress,
     /// Who asks for the end, and what ends the replay then.
     ends_by: Option<(StopSignals, Flag)>,
@@ -159,7 +163,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Watches for a report; ends the replay when a signal asks for it, if it is given what does.
-    pub fn new(session: Session, ends_by: Option<(StopSignals, Flag)>) -> Self {
+    pub fn new(session: Sessions, ends_by: Option<(StopSignals, Flag)>) -> Self {
         Self { session, progress: Progress::new(), ends_by }
     }
 }

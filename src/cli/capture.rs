@@ -110,6 +110,7 @@ fn subject(config: &Config, address: &Address) -> Result<Subject, Failure> {
         symbol: spec.symbol.to_string(),
         tick: spec.tick.to_string(),
         lot: spec.lot.to_string(),
+        ..InstrumentMeta::default()
     });
     let meta = CaptureMeta {
         venue: "bybit".to_owned(),
