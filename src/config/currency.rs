@@ -160,3 +160,84 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::types::{Product, Step, Symbol, VenueId};
+
+    const BTC: &str = "[currency.BTC]\norder-value-max = \"0.01\"\nposition-value-max = \"0.1\"\ncapital = \"0.05\"\n\
+                       day-loss-max = \"0.002\"\n";
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("my.toml")).map_err(|e| e.to_string())
+    }
+
+    fn table(specs: &[(Product, &str)]) -> InstrumentTable {
+        let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
+        let spec = |&(product, name): &(Product, &str)| {
+            let symbol = Symbol::new(name.as_bytes()).unwrap();
+            InstrumentSpec::new(VenueId::BYBIT, symbol, product, step("0.1"), step("1")).unwrap()
+        };
+        InstrumentTable::new(specs.iter().map(spec).collect()).unwrap()
+    }
+
+    const BOTH: [(Product, &str); 2] = [(Product::Linear, "ETHUSDT"), (Product::Inverse, "BTCUSD")];
+
+    #[test]
+    fn a_currency_without_limits_is_refused_with_instrument_and_currency() {
+        let (both, usdc) = (table(&BOTH), table(&[(Product::Linear, "BTCPERP")]));
+        let bare = parse("").unwrap();
+        assert_eq!(bare.check_against(&table(&BOTH[..1])), Ok(()));
+        for (table, wants) in [(&both, ["BTCUSD", "[currency.BTC]"]), (&usdc, ["BTCPERP", "[currency.USDC]"])] {
+            let said = bare.check_against(table).unwrap_err();
+            assert!(wants.iter().all(|want| said.contains(want)), "{said}");
+        }
+        assert_eq!(parse("[risk]\ncurrency = \"USDC\"\n").unwrap().check_against(&usdc), Ok(()));
+        assert_eq!(parse("[strategy]\nname = \"watch\"\n").unwrap().check_against(&both), Ok(()), "nothing is traded");
+        assert_eq!(parse(BTC).unwrap().check_against(&both), Ok(()));
+    }
+
+    #[test]
+    fn limits_of_a_currency_are_its_own_and_what_is_left_out_is_the_strictest() {
+        let config = parse(BTC).unwrap();
+        let engine = config.engine();
+        let money = |text: &str| Money::parse(text.as_bytes()).unwrap();
+        let [limits] = engine.currencies[..] else { panic!("{:?}", engine.currencies) };
+        let risk = limits.risk;
+        assert_eq!((limits.currency.as_str(), risk.capital, risk.is_given), ("BTC", money("0.05"), true));
+        assert_eq!((risk.gross_value_max, risk.net_value_max), (money("0.1"), money("0.1")));
+        let others = [risk.drawdown_max, limits.position_loss_max, limits.heat_max];
+        assert_eq!(others, [money("0.002"); 3]);
+        assert_eq!((risk.leverage_e2, risk.collar), (engine.risk.leverage_e2, engine.risk.collar));
+        assert_eq!(config.balance(limits.currency), money("0.05"));
+        assert_eq!(config.balance(Currency::USDT), money("10000"));
+        assert_eq!(config.balance(Currency::UNKNOWN), Money::ZERO);
+        assert_eq!(parse(&config.to_string()).unwrap().engine(), engine, "it prints and parses");
+    }
+
+    #[test]
+    fn what_has_no_meaning_in_another_currency_is_refused() {
+        for (text, wants) in [
+            ("[currency.BTC]\ncapital = \"1\"\n".to_owned(), "order-value-max"),
+            ("[currency.btc]\ncapital = \"1\"\n".to_owned(), "capital letters"),
+            (BTC.replace("BTC", "USDT"), "currency.USDT"),
+            (format!("{BTC}capitol = \"1\"\n"), "capitol"),
+        ] {
+            let said = parse(&text).unwrap_err();
+            assert!(said.contains(wants) && said.contains("my.toml"), "{said}");
+        }
+        for (text, wants) in [("[hedge]\nwith = [\"ETHUSDT\"]\n", "hedge.with"), ("[edge]\nbar = \"0\"\n", "[edge]")] {
+            let said = parse(&format!("{text}{BTC}")).unwrap().check_against(&table(&BOTH)).unwrap_err();
+            assert!(said.contains(wants) && said.contains("BTCUSD"), "{said}");
+        }
+        let config = parse(BTC).unwrap();
+        assert_eq!(config.check_live(&table(&BOTH[..1]), "USDT"), Ok(()));
+        for (what, wants) in [(&BOTH[1..], "inverse"), (&[(Product::Linear, "BTCPERP")][..], "USDC")] {
+            let said = config.check_live(&table(what), "USDT").unwrap_err();
+            assert!(said.contains(wants), "{said}");
+        }
+    }
+}

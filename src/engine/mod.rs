@@ -13,6 +13,8 @@ mod account;
 #[cfg(test)]
 mod account_tests;
 #[cfg(test)]
+mod currency_tests;
+#[cfg(test)]
 mod entry_tests;
 mod hedge;
 #[cfg(test)]
