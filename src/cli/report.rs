@@ -127,7 +127,7 @@ fn write_report(
         all_equal &= at_venue.is_none_or(|qty| qty == p.position);
         writeln!(
             out,
-            "  {:<14} position {} (venue {})  fills {} (maker {})  turnover {}  pnl {}",
+            "  {:<14} position {} (venue {})  fills {} (maker {})  turnover {}  pnl {} {}",
             p.spec.symbol,
             p.spec.lot.text(p.position.get()),
             at_venue.map_or("not told".to_owned(), |qty| p.spec.lot.text(qty.get())),
@@ -135,6 +135,7 @@ fn write_report(
             p.fills[1],
             amount(p.turnover),
             amount(p.pnl.total),
+            p.spec.settle,
         )?;
     }
     let liquidations = venue.map_or(0, |venue| venue.liquidations);

@@ -28,8 +28,8 @@ fn btc() -> CurrencyLimits {
         gross_value_max: coins("0.002"),
         net_value_max: coins("0.002"),
         capital: coins("0.01"),
-        day_loss_max: coins("0.0004"),
-        drawdown_max: coins("0.0004"),
+        day_loss_max: coins("0.0007"),
+        drawdown_max: coins("0.0007"),
         ..RiskLimits::default()
     };
     let limit = coins("0.0002");
@@ -47,6 +47,7 @@ impl Two {
         let config = EngineConfig {
             limits: Limits { window_ticks: 128, far_levels_max: 64, orders_max: 16, exec_ids_max: 64 },
             currencies,
+            rates: RateLimits { create_per_s: 1_000, amend_per_s: 1_000, cancel_per_s: 1_000, address_per_s: 10_000 },
             ..EngineConfig::default()
         };
         let engine = Engine::new(&InstrumentTable::new(specs).unwrap(), config, strategy);
@@ -179,10 +180,10 @@ fn a_loss_in_coins_stops_its_instrument_and_is_no_loss_in_dollars() {
     assert_eq!(closing.map(|it| (it.instrument.0, it.side, it.reduce_only)), None, "its quotes are cancelled first");
     assert!(two.out.iter().all(|it| it.instrument.0 == INVERSE && it.kind == CommandKind::Cancel), "{:?}", two.out);
     // The day's loss is measured in coins, too, and the worst of all currencies stops everything.
-    two.market(INVERSE, 400_000);
+    two.market(INVERSE, 300_000);
     two.timer();
-    assert_eq!(two.engine.mode(), Mode::Stopping, "0.000833 are twice the limit of a day");
+    assert_eq!(two.engine.mode(), Mode::Stopping, "0.001666 are more than twice the limit of a day");
     let report = two.engine.report();
     assert_eq!(report.currencies[0].pnl.total, Money::ZERO);
-    assert_eq!(report.currencies[1].pnl.total.get() / 1_000_000, -833);
+    assert_eq!(report.currencies[1].pnl.total.get() / 1_000_000, -1_666);
 }

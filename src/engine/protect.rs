@@ -160,10 +160,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             (Side::Bid, ask.px.saturating_add(ask.px.share(slippage)))
         };
         // No more at a time than an order may have.
-        let lot = instrument.spec.notional(px, Lots::new(1)).get().max(1);
-        let by_value =
-            i64::try_from(self.risk.of(instrument.settle).limits().order_value_max.get() / lot).unwrap_or(i64::MAX);
-        let qty = held.saturating_abs().min(instrument.spec.max_qty).min(Lots::new(by_value));
+        let by_value = instrument.spec.lots_worth(px, self.risk.of(instrument.settle).limits().order_value_max);
+        let qty = held.saturating_abs().min(instrument.spec.max_qty).min(by_value);
         if !self.budget.try_take(Spend::Create, self.now) {
             return;
         }

@@ -82,7 +82,8 @@ pub struct Order {
     pub is_cancel_held: bool,
     /// Was on the venue when the engine came, and is kept by configuration.
     pub is_adopted: bool,
-    /// The least price at which capital counts it: a sale that takes may fill above its limit.
+    /// The least price at which capital counts it: a sale that takes may fill above its limit. Of an inverse contract, which is worth
+    /// more at a lower price, the greatest: a purchase that takes may fill below it. Zero: none.
     pub px_floor: Ticks,
     /// When to ask the venue about it; [`Nanos::MAX`]: no need.
     pub query_due: Nanos,

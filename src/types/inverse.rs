@@ -90,6 +90,18 @@ impl InstrumentSpec {
         [self.notional(px, closed), opens]
     }
 
+    /// The most that is worth no more than `value` at `px`, without regard to rounding; none where that is not above zero.
+    pub fn lots_worth(&self, px: Ticks, value: Money) -> Lots {
+        let value = value.get().max(0);
+        let lots = if self.is_inverse() {
+            // Clamped it is fewer.
+            value.saturating_mul(px.get().max(0).into()) / self.tick_lot_value.get().max(1)
+        } else {
+            value / self.linear_value(px, Lots::new(1)).get().max(1)
+        };
+        Lots::new(i64::try_from(lots).unwrap_or(i64::MAX))
+    }
+
     /// Value of `qty` in the quote currency: of an inverse contract that is fixed, of others their value.
     pub const fn quote_value(&self, px: Ticks, qty: Lots) -> Money {
         if self.is_inverse() {
@@ -153,7 +165,7 @@ mod tests {
         assert_eq!(eth.notional(Ticks::new(200_000), Lots::new(7)).to_string(), "0.035");
         // Bybit counts dollars: the position of its documentation, 300 at 27,464.50.
         let bybit = spec(VenueId::BYBIT, "BTCUSD", "0.5", "1");
-        assert_eq!(bybit.notional(Ticks::new(54_929), Lots::new(300)).to_string(), "0.010923191945");
+        assert_eq!(bybit.notional(Ticks::new(54_929), Lots::new(300)).to_string(), "0.010923191756");
         let other = bybit.with_contract_value(Money::new(100 * Money::ONE.get())).unwrap();
         assert_eq!(
             other.notional(Ticks::new(54_929), Lots::new(3)),
@@ -221,11 +233,24 @@ mod tests {
             prop_assert_eq!(opens.get(), value(px, pieces[0] - whole));
         }
 
+        /// What is bounded by a value is worth no more, and one lot more would be.
+        #[test]
+        fn lots_are_as_many_as_a_value_allows(spec in any_spec(), px in 1i64..50_000_000, value in 0i128..1_000_000_000_000_000) {
+            let lots = spec.lots_worth(Ticks::new(px), Money::new(value));
+            let worth = |lots: i64| {
+                let (num, den) = exact(&spec, px, lots);
+                num - value * den
+            };
+            prop_assert!(worth(lots.get()) <= 0 && worth(lots.get() + 1) > 0);
+            prop_assert!(spec.notional(Ticks::new(px), lots) <= Money::new(value));
+        }
+
         /// Whatever the numbers: no overflow, and what is dearer is worth more.
         #[test]
         fn nothing_overflows(spec in any_spec(), px: i64, other: i64, qty: i64) {
             let value = |px: i64| spec.notional(Ticks::new(px), Lots::new(qty));
             let _ = (spec.value_at_e2(i128::from(px), Lots::new(qty)), spec.quote_value(Ticks::new(px), Lots::new(qty)));
+            let _ = spec.lots_worth(Ticks::new(px), Money::new(i128::from(qty).saturating_mul(i128::from(other))));
             let _ = spec.parts(Ticks::new(px), Lots::new(qty), Lots::new(other));
             if px > 0 && other > 0 {
                 let dearer = spec.dearer(Ticks::new(px), Ticks::new(other));
