@@ -478,14 +478,13 @@ impl SimVenueDuty {
             self.schedule(at, Due::Tell(told));
         }
         self.venue.clear_events();
-        if let Some(instrument) = moved {
-            if let Some(account) = self.venue.account(self.account) {
-                let qty = account.holding(instrument).qty;
-                let meta = Meta { instrument, ..Meta::default() };
-                let position =
-                    Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO, asked_at: Nanos::ZERO };
-                self.schedule(at, Due::Tell(Event::Position(position)));
-            }
+        if let Some(instrument) = moved
+            && let Some(account) = self.venue.account(self.account)
+        {
+            let qty = account.holding(instrument).qty;
+            let meta = Meta { instrument, ..Meta::default() };
+            let position = Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO, asked_at: Nanos::ZERO };
+            self.schedule(at, Due::Tell(Event::Position(position)));
         }
         for settle in wallets.drain(..) {
             if let Some(balance) = self.balance(settle) {
