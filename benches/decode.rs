@@ -251,6 +251,7 @@ fn messages(family: &Family) -> (InstrumentTable, Vec<Stepped>, bool) {
             symbol: (*symbol).into(),
             tick: (*tick).into(),
             lot: (*lot).into(),
+            ..InstrumentMeta::default()
         };
         let meta = CaptureMeta {
             venue: family.venue.name().into(),

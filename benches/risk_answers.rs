@@ -13,7 +13,7 @@ use callgrind::count;
 use tercel::book::Touch;
 use tercel::journal::synthetic::{SyntheticConfig, sidecar};
 use tercel::risk::{BreakerLevel, Exposure, Flow, Refusal, Request, Risk, RiskLimits, SlowLimits};
-use tercel::types::{InstrumentId, InstrumentSpec, Level, Lots, Money, Nanos, Product, Rate, Side, Ticks, VenueId};
+use tercel::types::{InstrumentId, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
 
 /// Rounds of the two runs of an answer: set-up cancels out.
 const FEW: usize = 5;
@@ -52,7 +52,6 @@ fn answer(name: &str, rounds: usize) {
     let refusal = *Refusal::ALL.iter().find(|refusal| refusal.name() == name).expect("a check");
     let table = sidecar(&SyntheticConfig::new(VenueId::BYBIT, 1)).table().unwrap();
     let spec = *table.get(InstrumentId(0)).unwrap();
-    let inverse = InstrumentSpec { product: Product::Inverse, ..spec };
     let (much, now) = (Money::new(1_000_000 * Money::ONE.get()), Nanos::new(1_000_000_000));
     let mut limits = RiskLimits {
         order_value_max: much,
@@ -83,6 +82,7 @@ fn answer(name: &str, rounds: usize) {
         Refusal::Drawdown => limits.drawdown_max = Money::ZERO,
         Refusal::Ghost => limits.permit_fresh_ns = Some(1),
         Refusal::CrossedBook => touch.bid = level(600_001),
+        Refusal::Currency => limits.is_given = false,
         Refusal::Notional => limits.order_value_max = Money::ZERO,
         Refusal::Spread => limits.spread_max = Rate::ZERO,
         Refusal::Collar => px = Ticks::new(300_000),
@@ -105,10 +105,9 @@ fn answer(name: &str, rounds: usize) {
     let mut risk = Risk::new(limits);
     risk.on_equity(equity, now);
     risk.set_trading(refusal != Refusal::KillSwitch);
-    let spec = if refusal == Refusal::Product { &inverse } else { &spec };
     for _ in 0..rounds * ORDERS {
         let mut order = Request {
-            spec,
+            spec: &spec,
             side: Side::Bid,
             px,
             qty: Lots::new(10),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tercel::journal::synthetic::SyntheticConfig;
 use tercel::types::VenueId;
 
-/// Captures of linear and spot instruments, and whether their book must start empty.
+/// Captures, and whether their book must start empty.
 const CAPTURES: &[(&str, bool)] = &[
     ("binance-usdm/20240808-btcusdt", false),
     ("binance-usdm/20240808-ethusdt", false),
@@ -20,7 +20,7 @@ const CAPTURES: &[(&str, bool)] = &[
     ("binance-spot/20240808-btcusdt", false),
     ("binance-spot/20230405-btcusdt-nosnapshot", true),
     ("binance-spot/20240723-nexousdt-34h", false),
-    // Inverse contracts are refused by risk: books that agree on nothing.
+    ("binance-coinm/20240808-btcusd_perp", false),
     ("binance-coinm/20210722-10sym-100ms", false),
     ("bybit/linear-20260809-4sym-ob200", false),
     ("bybit/linear-20250613-4sym-ob1", false),
@@ -37,6 +37,35 @@ fn eager(dir: &Scratch) -> (PathBuf, PathBuf) {
     (generated(dir, &config, true), file)
 }
 
+/// A configuration with limits in the coins of the captured inverse contracts: of each as much as is a few hundred dollars an
+/// order, and a few thousand a position.
+fn coins(dir: &Scratch) -> PathBuf {
+    let file = dir.file("coins.toml");
+    let limits = [
+        ("BTC", "0.02", "0.2"),
+        ("ETH", "0.2", "2"),
+        ("BCH", "1", "10"),
+        ("LINK", "20", "200"),
+        ("ETC", "10", "100"),
+        ("EOS", "100", "1000"),
+        ("XRP", "1000", "10000"),
+        ("TRX", "10000", "100000"),
+    ];
+    let table = |(coin, order, position): (&str, &str, &str)| {
+        format!(
+            "[currency.{coin}]\norder-value-max = \"{order}\"\nposition-value-max = \"{position}\"\ncapital = \"{position}\"\n\
+             day-loss-max = \"{order}\"\n"
+        )
+    };
+    std::fs::write(&file, limits.map(table).concat()).unwrap();
+    file
+}
+
+/// The reports of a session: itself, or one for each settlement currency.
+fn reports(report: &Value) -> Vec<&Value> {
+    report["currencies"].as_array().map_or_else(|| vec![report], |all| all.iter().collect())
+}
+
 fn backtest(dir: &Scratch, capture: &Path, args: &[&str]) -> Value {
     let json = dir.file("report.json");
     good(tercel(["backtest".as_ref(), capture.as_os_str()]).args(args).arg("--json").arg(&json));
@@ -46,6 +75,12 @@ fn backtest(dir: &Scratch, capture: &Path, args: &[&str]) -> Value {
 /// A decimal in units of 10⁻¹², exactly.
 fn pico(value: &Value) -> i128 {
     tercel::types::Money::parse(value.as_str().unwrap().as_bytes()).unwrap().get()
+}
+
+/// Computes the identity of each currency anew; returns how many fills there were.
+fn assert_identities(name: &str, report: &Value) -> u64 {
+    let of = |report: &&Value| assert_identity(&format!("{name} in {}", report["currency"]), report);
+    reports(report).iter().map(of).sum()
 }
 
 /// Computes the identity anew from what the report says, rather than believing its verdict; returns how many fills there were.
@@ -67,7 +102,8 @@ fn assert_identity(name: &str, report: &Value) -> u64 {
 #[test]
 fn the_accounting_identity_holds_over_every_capture_with_both_strategies() {
     let dir = Scratch::new("identity");
-    let (mut ran, mut missing, mut fills) = (0, 0, [0, 0]);
+    let (mut ran, mut missing, mut fills, mut coin_fills) = (0, 0, [0, 0], [0, 0]);
+    let coins = coins(&dir);
     for &(name, is_empty_at_first) in CAPTURES {
         let capture = captures().join(format!("{name}.jsonl.gz"));
         if !capture.exists() {
@@ -78,15 +114,111 @@ fn the_accounting_identity_holds_over_every_capture_with_both_strategies() {
         ran += 1;
         let empty: &[&str] = if is_empty_at_first { &["--assume-empty"] } else { &[] };
         for (idx, strategy) in ["market-maker", "imbalance-taker"].into_iter().enumerate() {
-            let report = backtest(&dir, &capture, &[&["--strategy", strategy, "--edge-bar", "0"], empty].concat());
-            fills[idx] += assert_identity(&format!("{name} with {strategy}"), &report);
+            let args = ["--strategy", strategy, "--edge-bar", "0", "--config", coins.to_str().unwrap()];
+            let report = backtest(&dir, &capture, &[&args[..], empty].concat());
+            let found = assert_identities(&format!("{name} with {strategy}"), &report);
+            fills[idx] += found;
+            if name.starts_with("binance-coinm/2024") {
+                assert_eq!(report["currency"], "BTC");
+                coin_fills[idx] += found;
+            }
         }
     }
     say(&format!(
-        "IDENTITY: {ran} captures, {} fills of the maker, {} of the taker, {missing} missing",
+        "IDENTITY: {ran} captures, {} fills of the maker, {} of the taker, of them {coin_fills:?} of BTCUSD_PERP, {missing} missing",
         fills[0], fills[1]
     ));
     assert!(missing > 0 || fills.iter().all(|count| *count > 500), "{fills:?}");
+    assert!(missing > 0 || coin_fills.iter().all(|count| *count > 10), "{coin_fills:?}");
+}
+
+/// A linear and an inverse capture on one timeline: two currencies, each with books of its own.
+fn assert_two_currencies(name: &str, coin: &str, report: &Value) {
+    assert_identities(name, report);
+    let all = reports(report);
+    let names: Vec<&Value> = all.iter().map(|it| &it["currency"]).collect();
+    assert_eq!(names, ["USDT", coin], "{name}");
+    for it in &all {
+        assert!(it["turnover"]["fills"].as_u64().unwrap() > 10, "{name}: {}", it["currency"]);
+        let settled = if it["currency"] == "USDT" { "USDT" } else { "USD_PERP" };
+        let symbols = it["instruments"].as_array().unwrap().iter().map(|it| it["symbol"].as_str().unwrap());
+        assert!(symbols.clone().count() > 0 && symbols.clone().all(|it| it.ends_with(settled)), "{name}: {settled}");
+    }
+    assert_eq!(report["holds"], true, "{name}");
+    for figure in ["pnl", "returns", "drawdown", "identity"] {
+        assert_eq!(report.get(figure), None, "{name}: there is no {figure} of both");
+    }
+}
+
+#[test]
+fn a_linear_and_an_inverse_capture_at_once_are_booked_in_two_currencies() {
+    let dir = Scratch::new("both-captures");
+    let files = ["binance-usdm/20240808-btcusdt", "binance-coinm/20240808-btcusd_perp"]
+        .map(|name| captures().join(format!("{name}.jsonl.gz")));
+    if let Some(missing) = files.iter().find(|file| !file.exists()) {
+        return say(&format!("SKIPPED: no such capture: {}", missing.display()));
+    }
+    let [linear, inverse] = files;
+    let config = coins(&dir);
+    for strategy in ["market-maker", "imbalance-taker"] {
+        let args = ["--strategy", strategy, "--edge-bar", "0", "--config", config.to_str().unwrap()];
+        let report = backtest(&dir, &linear, &[&args[..], &[inverse.to_str().unwrap()]].concat());
+        assert_two_currencies(strategy, "BTC", &report);
+    }
+}
+
+#[test]
+fn generated_captures_in_two_currencies_are_booked_alike_on_every_topology() {
+    let dir = Scratch::new("both-generated");
+    let (linear, eager) = eager(&dir);
+    let config =
+        SyntheticConfig { depth_events: 6_000, instruments: 1, ..SyntheticConfig::new(VenueId::BINANCE_COINM, 78) };
+    let inverse = generated(&dir, &config, true);
+    let inverse = inverse.to_str().unwrap();
+    let both = dir.file("both.toml");
+    let whole = std::fs::read_to_string(&eager).unwrap()
+        + "[currency.AAA]\norder-value-max = \"10\"\nposition-value-max = \"100\"\ncapital = \"100\"\nday-loss-max = \"10\"\n";
+    std::fs::write(&both, whole).unwrap();
+    for strategy in ["market-maker", "imbalance-taker"] {
+        let args = ["--strategy", strategy, "--config", both.to_str().unwrap(), inverse];
+        let mut first: Option<Value> = None;
+        for topology in topologies() {
+            let report = backtest(&dir, &linear, &[&args[..], &["--topology", &topology]].concat());
+            assert_two_currencies(strategy, "AAA", &report);
+            match &first {
+                None => first = Some(report),
+                Some(first) => assert!(*first == report, "{strategy} on {topology}"),
+            }
+        }
+        // The engine's own books, made by the engine and not by the report.
+        let json = dir.file("replay.json");
+        good(tercel(["replay".as_ref(), linear.as_os_str()]).args(args).arg("--json").arg(&json));
+        let (replay, first) = (summary(&json), first.unwrap());
+        for (idx, report) in reports(&first).into_iter().enumerate() {
+            let ours = &replay["currencies"][idx];
+            assert_eq!(ours["balances"]["currency"], report["currency"], "{strategy}");
+            assert_eq!(ours["balances"]["engine"], report["identity"]["wallet_venue"], "{strategy}");
+            for key in ["total", "spread", "inventory", "fees"] {
+                assert_eq!(pico(&ours["pnl"][key]), pico(&report["pnl"][key]), "{strategy}: {key}");
+            }
+        }
+        assert_eq!(replay["reconciled"], true);
+    }
+    // Without limits in its coin nothing begins, and the instrument and its currency are named; to look on needs none.
+    for (command, args) in [("backtest", vec![]), ("replay", vec![]), ("replay", vec!["--strategy", "watch"])] {
+        let output = tercel([command.as_ref(), linear.as_os_str()]).arg(inverse).args(&args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_watching = !args.is_empty();
+        assert_eq!(output.status.code(), Some(if is_watching { 0 } else { 2 }), "{said}");
+        assert!(is_watching || (said.contains("AAAUSD_PERP") && said.contains("[currency.AAA]")), "{said}");
+    }
+    // A page for each currency, and one file with all.
+    let out = dir.file("out");
+    backtest(&dir, &linear, &["--config", both.to_str().unwrap(), inverse, "--report", out.to_str().unwrap()]);
+    let mut names: Vec<String> =
+        std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["report-AAA.html", "report-AAA.md", "report-USDT.html", "report-USDT.md", "report.json"]);
 }
 
 #[test]

@@ -332,6 +332,12 @@ fn nothing_is_allocated_on_the_hot_path_and_memory_stays_flat() {
 #[test]
 fn a_damaged_feed_is_counted_resynced_and_reconciled() {
     let dir = Scratch::new("damaged");
+    // The generated inverse contract is settled in its coin.
+    let limits = dir.file("limits.toml");
+    let text =
+        "[currency.AAA]\norder-value-max = \"1\"\nposition-value-max = \"1\"\ncapital = \"1\"\nday-loss-max = \"1\"\n";
+    std::fs::write(&limits, text).unwrap();
+    let limits = limits.to_str().unwrap();
     for venue in DIALECTS {
         // Bybit's generated feed holds later snapshots; Binance's books stay stale, as nobody can be asked again.
         let config = SyntheticConfig { instruments: 1, ..SyntheticConfig::new(venue, 9) };
@@ -362,7 +368,7 @@ fn a_damaged_feed_is_counted_resynced_and_reconciled() {
         }
         std::fs::write(&path, text).unwrap();
         tercel::journal::synthetic::sidecar(&config).write(&tercel::journal::meta_path(&path)).unwrap();
-        let found = replay(&dir, &path, &["--strategy", "imbalance-taker", "--edge-bar", "0"]);
+        let found = replay(&dir, &path, &["--strategy", "imbalance-taker", "--edge-bar", "0", "--config", limits]);
         assert!(number(&found, "/decode_errors") > 10, "{}: {found}", venue.name());
         assert!(number(&found, "/gaps") > 0, "{}", venue.name());
         assert!(!found["first_errors"].as_array().unwrap().is_empty());

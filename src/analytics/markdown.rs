@@ -77,15 +77,15 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             it.position,
             it.fills,
             it.maker_fills,
-            money(it.turnover),
+            money(report, it.turnover),
             it.quantity_filled,
             it.quantity_sent,
-            money(it.pnl.total),
+            money(report, it.pnl.total),
             it.trips.closed
         )?;
     }
     let it = &report.identity;
-    writeln!(out, "\n## Accounts\n\n| | |\n| --- | ---: |")?;
+    writeln!(out, "\n## Accounts\n\n| | {} |\n| --- | ---: |", report.currency)?;
     for (name, value) in [
         ("Wallet at the start", it.wallet_start.0.to_string()),
         ("+ realised", it.realised.0.to_string()),

@@ -34,8 +34,8 @@ pub struct ReportInput {
 /// What the venue's own books say at the end.
 #[derive(Clone, Debug)]
 pub struct VenueEnd {
-    /// Wallet.
-    pub wallet: Money,
+    /// Wallets by settlement currency.
+    pub wallets: Vec<Money>,
     /// Positions by instrument.
     pub positions: Vec<Lots>,
 }
@@ -398,6 +398,8 @@ pub struct Report {
     pub sources: Vec<String>,
     /// When; `null` if the account was never known.
     pub span: Option<Span>,
+    /// The settlement currency: what every amount is in, and all figures are made of. Instruments of other currencies are in none.
+    pub currency: String,
     /// The accounting identity.
     pub identity: Identity,
     /// Profit by where it came from.
@@ -428,6 +430,9 @@ pub struct Report {
     pub curves: Curves,
     /// The first fills.
     pub fills: Vec<FillReport>,
+    /// Decimals with which amounts are shown: coins are worth more than dollars.
+    #[serde(skip)]
+    pub(super) money_decimals: usize,
 }
 
 impl Report {
@@ -481,6 +486,7 @@ impl Report {
                 sample_s: interval_ns as f64 / 1e9,
                 samples: curves.equity.len(),
             }),
+            currency: session.currency.to_string(),
             identity,
             pnl: Profit::from(&split),
             returns: Returns {
@@ -512,28 +518,43 @@ impl Report {
                 .collect(),
             orders: orders(session),
             reference: reference(session, &input.reference, &curves),
-            instruments: session.instruments.iter().enumerate().map(|(idx, _)| instrument(session, idx)).collect(),
+            instruments: ours(session).map(|(idx, _)| instrument(session, idx)).collect(),
+            money_decimals: if ours(session).any(|(_, it)| it.spec.is_inverse()) { 8 } else { 4 },
             notes: Vec::new(),
             fills: fills(session),
             curves,
         };
         report.notes = notes(&report, span_ns);
+        if session.is_part {
+            let currency = session.currency;
+            report.notes.push(format!(
+                "Everything here is in {currency}, and of what is settled in it: other currencies have reports of their own, and \
+                 there is no figure of all of them."
+            ));
+        }
         report
     }
+}
+
+/// The instruments that are settled in the session's currency.
+fn ours(session: &Session) -> impl Iterator<Item = (usize, &super::watched::Watched)> {
+    session.instruments.iter().enumerate().filter(|(idx, _)| session.is_ours(crate::types::InstrumentId(*idx as u16)))
 }
 
 fn identity(session: &Session, venue: Option<&VenueEnd>) -> Identity {
     let (realised, fees, funding) = (session.realised(), session.fees(), session.funding());
     let start = session.wallet_start.unwrap_or(Money::ZERO);
     let expected = start.saturating_add(realised).saturating_sub(fees).saturating_sub(funding);
-    let wallet = venue.map(|venue| venue.wallet).or(session.wallet_told);
+    let wallet = match venue {
+        Some(venue) => venue.wallets.get(session.settle.idx()).copied(),
+        None => session.wallet_told,
+    };
     let difference = wallet.map(|wallet| wallet.saturating_sub(expected));
     let told = |idx: usize| match venue {
         Some(venue) => venue.positions.get(idx).copied(),
         None => session.instruments[idx].told_position,
     };
-    let positions_equal =
-        session.instruments.iter().enumerate().all(|(idx, it)| told(idx).is_none_or(|qty| qty == it.holding.position));
+    let positions_equal = ours(session).all(|(idx, it)| told(idx).is_none_or(|qty| qty == it.holding.position));
     Identity {
         wallet_start: Amount(start),
         realised: Amount(realised),
@@ -591,7 +612,12 @@ fn orders(session: &Session) -> OrdersReport {
     let (mut sent, mut filled) = (0.0, 0.0);
     for (idx, it) in session.instruments.iter().enumerate() {
         let quantities = session.orders.quantities(crate::types::InstrumentId(idx as u16));
-        let weight = it.mid_e2().map_or(0.0, |mid_e2| px_of_mid(&it.spec, mid_e2));
+        let weight = match it.mid_e2() {
+            // Worth the same at any price, in the quote currency.
+            Some(_) if it.spec.is_inverse() => it.spec.contract_value.to_f64_lossy(),
+            Some(mid_e2) => px_of_mid(&it.spec, mid_e2),
+            None => 0.0,
+        };
         sent += qty_lossy(&it.spec, quantities.sent) * weight;
         filled += qty_lossy(&it.spec, quantities.filled) * weight;
     }

@@ -12,7 +12,8 @@ use super::watched::Watched;
 use crate::engine::Limits;
 use crate::order::{Estimate, Estimates, ExecIds};
 use crate::types::{
-    Balance, Command, Event, Fill, Funding, InstrumentId, InstrumentTable, Lots, Money, Nanos, Position, Side, Ticks,
+    Balance, Command, Currency, Event, Fill, Funding, InstrumentId, InstrumentTable, Lots, Money, Nanos, Position,
+    SettleId, Side, Ticks,
 };
 
 /// How a session is watched.
@@ -116,19 +117,48 @@ pub struct Session {
     exec_ids: ExecIds,
     estimates: Estimates,
     gross: Money,
+    /// What each instrument is settled in, and in what this session is.
+    settles: Vec<SettleId>,
+    pub(super) settle: SettleId,
+    pub(super) currency: Currency,
+    /// Whether there are other currencies, whose instruments are not looked at.
+    pub(super) is_part: bool,
+    /// The one whose market is looked at all the same.
+    reference: Option<InstrumentId>,
     /// Instruments with a position.
     held: usize,
     asks_account: bool,
 }
 
 impl Session {
-    /// Begins to watch.
+    /// Begins to watch what is settled in the first currency of `table`; see [`Self::settled_in`].
     ///
     /// # Panics
     /// If a capacity of `config` is not what its documentation asks for.
     pub fn new(table: &InstrumentTable, config: SessionConfig) -> Self {
+        Self::settled_in(table, config, SettleId::default(), None)
+    }
+
+    /// Begins to watch the instruments that are settled in one currency, and the market of `reference`.
+    ///
+    /// # Panics
+    /// If a capacity of `config` is not what its documentation asks for.
+    pub fn settled_in(
+        table: &InstrumentTable,
+        config: SessionConfig,
+        settle: SettleId,
+        reference: Option<InstrumentId>,
+    ) -> Self {
+        // The least that a book can be, for those that are not looked at.
+        let least = Limits { window_ticks: 128, far_levels_max: 1, ..config.limits };
+        let limits = |id| if table.settle(id) == settle || reference == Some(id) { &config.limits } else { &least };
         Self {
-            instruments: table.iter().map(|(_, spec)| Watched::new(spec, &config.limits)).collect(),
+            instruments: table.iter().map(|(id, spec)| Watched::new(spec, limits(id))).collect(),
+            settles: table.iter().map(|(id, _)| table.settle(id)).collect(),
+            settle,
+            currency: table.currencies().get(settle.idx()).copied().unwrap_or(Currency::UNKNOWN),
+            is_part: table.currencies().len() > 1,
+            reference,
             orders: Orders::new(table.len()),
             markouts: Markouts::default(),
             slippage: [BpsSum::default(); 2],
@@ -164,6 +194,9 @@ impl Session {
         let now = self.now.max(event.meta().recv);
         self.pass(now);
         let id = event.meta().instrument;
+        if self.is_part && !self.concerns(event) {
+            return;
+        }
         match event {
             Event::Book(book) => self.on_market(id, |watched| watched.on_book(book, now)),
             Event::Top(top) => self.on_market(id, |watched| watched.on_top(top, now)),
@@ -192,8 +225,23 @@ impl Session {
         }
     }
 
+    /// Whether an instrument is settled in this session's currency.
+    pub(super) fn is_ours(&self, id: InstrumentId) -> bool {
+        self.settles.get(id.idx()).is_none_or(|settle| *settle == self.settle)
+    }
+
+    /// Whether an event is of this currency: of an instrument that is settled in it, or of its wallet, which an instrument names.
+    fn concerns(&self, event: &Event<'_>) -> bool {
+        let id = event.meta().instrument;
+        let is_market = matches!(event, Event::Book(_) | Event::Top(_) | Event::BookStatus(_));
+        self.is_ours(id) || (is_market && self.reference == Some(id))
+    }
+
     /// A command left, or reaches the venue: up to five seconds after its decision its arrival mid is still known.
     pub fn on_command(&mut self, command: &Command) {
+        if self.is_part && !self.is_ours(command.instrument) {
+            return;
+        }
         let mid_e2 = self.instruments.get(command.instrument.idx()).and_then(|watched| watched.mid_e2_at(command.at));
         self.orders.on_command(command, mid_e2);
     }

@@ -208,7 +208,7 @@ fn one_unit_that_is_missing_breaks_the_identity() {
     assert_eq!(report.identity.difference.unwrap().0, Money::new(-1));
     assert!(report.notes.iter().any(|note| note.contains("do not trust")), "{:?}", report.notes);
     // Another position is as bad.
-    let venue = VenueEnd { wallet: money("996.5"), positions: vec![Lots::new(1)] };
+    let venue = VenueEnd { wallets: vec![money("996.5")], positions: vec![Lots::new(1)] };
     let report =
         Report::new(&played(), &ReportInput { venue: Some(venue), ..input(Reference::Instrument(InstrumentId(0))) });
     assert_eq!((report.identity.holds, report.identity.positions_equal), (false, false));
@@ -320,7 +320,18 @@ fn happenings() -> impl Strategy<Value = Vec<(u64, Happens)>> {
 
 /// Plays what happens; the simulated venue's account keeps its own books.
 fn play(happens: &[(u64, Happens)], sample_ns: u64) -> (Session, Account) {
-    let table = table();
+    play_on(&table(), happens, sample_ns)
+}
+
+/// An inverse contract of one dollar.
+fn inverse_table() -> InstrumentTable {
+    let step = Step::from_text(b"1").unwrap();
+    let symbol = Symbol::new(b"XUSD").unwrap();
+    let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Inverse, step, step).unwrap();
+    InstrumentTable::new(vec![spec]).unwrap()
+}
+
+fn play_on(table: &InstrumentTable, happens: &[(u64, Happens)], sample_ns: u64) -> (Session, Account) {
     let spec = InstrumentSpec {
         maker_fee: Rate::new(-12_345),
         taker_fee: Rate::new(55_555),
@@ -328,7 +339,7 @@ fn play(happens: &[(u64, Happens)], sample_ns: u64) -> (Session, Account) {
     };
     let table = InstrumentTable::new(vec![spec]).unwrap();
     let mut session = Session::new(&table, SessionConfig { sample_ns, ..SessionConfig::default() });
-    let mut account = Account::new(money("100000"), 500, 1);
+    let mut account = Account::of([spec].iter(), |_| money("100000"), 500);
     let mut now = second(1);
     session.on_event(&balance(now, account.balance()));
     for (idx, (wait_ns, it)) in happens.iter().enumerate() {
@@ -356,11 +367,59 @@ fn play(happens: &[(u64, Happens)], sample_ns: u64) -> (Session, Account) {
     (session, account)
 }
 
+#[test]
+fn currencies_have_reports_of_their_own_and_no_figure_of_all() {
+    let (usdt, coin) = (*table().get(InstrumentId(0)).unwrap(), *inverse_table().get(InstrumentId(0)).unwrap());
+    let both = InstrumentTable::new(vec![usdt, coin]).unwrap();
+    let reference = Reference::Instrument(InstrumentId(0));
+    let mut sessions = Sessions::new(&both, &SessionConfig::default(), &reference);
+    let at = |id: u16, mut event: Event<'static>| {
+        event.meta_mut().instrument = InstrumentId(id);
+        event
+    };
+    for (id, wallet) in [(0, "1000"), (1, "5")] {
+        sessions.on_event(&at(id, balance(second(1), money(wallet))));
+        sessions.on_event(&at(id, top(second(1), 99, 101)));
+    }
+    // Ten dollars of coins bought at 100 and sold at 125: 0.1 and 0.08 coins. Nothing of the other.
+    let told = |s, id, side, px, fee| Event::Fill(fill(second(s), id, side, px, 10, money(fee), true));
+    sessions.on_event(&at(1, told(2, 1, Side::Bid, 100, "0.001")));
+    sessions.on_event(&at(1, told(3, 2, Side::Ask, 125, "0.002")));
+    sessions.on_event(&at(1, balance(second(3), money("5.017"))));
+    sessions.finish();
+    let reports = sessions.reports(&input(reference));
+    let [first, second] = &reports.all[..] else { panic!("{}", reports.all.len()) };
+    assert_eq!((&first.currency[..], &second.currency[..]), ("USDT", "X"));
+    assert!(reports.hold(), "{:?} {:?}", first.identity, second.identity);
+    assert_eq!((first.pnl.total.0, first.turnover.fills), (Money::ZERO, 0));
+    assert_eq!((second.pnl.total.0, second.turnover.fills), (money("0.017"), 2));
+    assert_eq!((second.identity.realised.0, second.identity.fees.0), (money("0.02"), money("0.003")));
+    assert_eq!((first.returns.equity_end.0, second.returns.equity_end.0), (money("1000"), money("5.017")));
+    assert_eq!((first.instruments.len(), &second.instruments[0].symbol[..]), (1, "XUSD"));
+    assert_eq!((second.trips.closed, second.trips.net.0), (1, money("0.017")));
+    assert_eq!(reports.traded().count(), 1);
+    // The reference is of another currency, and its market is known all the same.
+    assert_eq!(second.reference.name, "XUSDT");
+    assert!(second.curves.reference.iter().all(|px| *px == Some(100.0)));
+    let json = serde_json::to_value(&reports).unwrap();
+    assert_eq!(json["currencies"][1]["identity"]["realised"], "0.02");
+    assert!(json.get("pnl").is_none() && json.get("returns").is_none(), "no figure of all of them");
+    let text = text::render_all(&reports);
+    assert!(text.contains("settled in X") && text.contains("accounts in USDT: 1000 +"), "{text}");
+    // A wallet that is not what its own fills say is noticed, whatever the other is.
+    let venue = VenueEnd { wallets: vec![money("1000"), money("5.016999999999")], positions: vec![Lots::ZERO; 2] };
+    let reports =
+        sessions.reports(&ReportInput { venue: Some(venue), ..input(Reference::Instrument(InstrumentId(0))) });
+    assert_eq!(reports.all.iter().map(|it| it.identity.holds).collect::<Vec<_>>(), [true, false]);
+    assert!(!reports.hold());
+}
+
 proptest! {
     /// Realised − fees − funding is what the wallet of an account that keeps its own books changed by, and all trips add up to it.
     #[test]
-    fn the_accounting_identity_holds_over_any_fills(happens in happenings()) {
-        let (session, account) = play(&happens, 1_000_000_000);
+    fn the_accounting_identity_holds_over_any_fills(happens in happenings(), is_inverse: bool) {
+        let table = if is_inverse { inverse_table() } else { table() };
+        let (session, account) = play_on(&table, &happens, 1_000_000_000);
         let report = Report::new(&session, &input(Reference::Instrument(InstrumentId(0))));
         prop_assert!(report.identity.holds);
         prop_assert_eq!(report.identity.wallet_expected.0, account.balance());

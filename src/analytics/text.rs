@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::report::{Amount, Means, Report};
+use super::sessions::Reports;
 
 /// What stands where a figure is not defined.
 pub const NONE: &str = "n/a";
@@ -34,14 +35,14 @@ pub fn percent(value: Option<f64>, decimals: usize) -> String {
     }
 }
 
-/// Money with four decimals, cut.
-pub fn money(amount: Amount) -> String {
-    format!("{:.4}", amount.0.to_f64_lossy())
+/// Money with four decimals, cut; with eight where coins are what is earned.
+pub fn money(report: &Report, amount: Amount) -> String {
+    format!("{:.*}", report.money_decimals, amount.0.to_f64_lossy())
 }
 
 /// Money that may not be there.
-pub fn maybe_money(amount: Option<Amount>) -> String {
-    amount.map_or(NONE.to_owned(), money)
+pub fn maybe_money(report: &Report, amount: Option<Amount>) -> String {
+    amount.map_or(NONE.to_owned(), |amount| money(report, amount))
 }
 
 /// A horizon of a markout.
@@ -72,6 +73,8 @@ pub struct Section {
 pub fn sections(report: &Report) -> Vec<Section> {
     let Report { returns, pnl, trips, exposure, turnover, orders, reference, .. } = report;
     let performance = &returns.performance;
+    let money = |amount| money(report, amount);
+    let maybe_money = |amount| maybe_money(report, amount);
     let drawdown = match &report.drawdown {
         Some(it) => vec![
             ("Max drawdown", format!("{} ({})", money(it.amount), percent(it.share, 4))),
@@ -89,6 +92,7 @@ pub fn sections(report: &Report) -> Vec<Section> {
         Section {
             title: "Result",
             rows: vec![
+                ("Settled in", report.currency.clone()),
                 ("Profit", money(pnl.total)),
                 ("= spread", money(pnl.spread)),
                 ("+ inventory", money(pnl.inventory)),
@@ -163,6 +167,18 @@ pub fn render(report: &Report) -> String {
     out
 }
 
+/// The reports of all settlement currencies for a terminal.
+pub fn render_all(reports: &Reports) -> String {
+    let mut out = String::new();
+    for report in &reports.all {
+        if reports.all.len() > 1 {
+            let _ = writeln!(out, "{}—— settled in {} ——", if out.is_empty() { "" } else { "\n" }, report.currency);
+        }
+        let _ = write_text(&mut out, report);
+    }
+    out
+}
+
 fn write_text(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(span) = &report.span {
         let (start, end) = (&span.start.utc, &span.end.utc);
@@ -191,7 +207,8 @@ fn write_text(out: &mut String, report: &Report) -> std::fmt::Result {
     let it = &report.identity;
     writeln!(
         out,
-        "accounts: {} + realised {} − fees {} − funding {} = {} (venue {}): {}",
+        "accounts in {}: {} + realised {} − fees {} − funding {} = {} (venue {}): {}",
+        report.currency,
         it.wallet_start.0,
         it.realised.0,
         it.fees.0,

@@ -137,13 +137,10 @@ impl Watched {
     /// Value of the position at the newest mid, above zero for long and short; its cost before there was a mid.
     pub fn gross(&self) -> Money {
         let value = match self.mid_e2() {
-            Some(mid_e2) => {
-                let product = i128::from(mid_e2).saturating_mul(i128::from(self.holding.position.get()));
-                product.saturating_mul(self.spec.tick_lot_value.get()) / 2
-            }
-            None => self.holding.cost.get(),
+            Some(mid_e2) => self.spec.value_at_e2(i128::from(mid_e2), self.holding.position),
+            None => self.holding.cost,
         };
-        Money::new(value.saturating_abs())
+        Money::new(value.get().saturating_abs())
     }
 }
 

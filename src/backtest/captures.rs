@@ -38,7 +38,7 @@ impl Captures {
             idle: config.threads.idle,
             latency: super::sim_latency(config)?,
             queue: config.simex.queue_model,
-            balance: config.simex.balance.0,
+            balances: self.table.currencies().iter().map(|currency| config.balance(*currency)).collect(),
             leverage_e2: config.risk.leverage_e2,
             maintenance: config.simex.maintenance(),
             command_log: None,
@@ -179,7 +179,7 @@ fn meta_of(venue: &str, instruments: &[String]) -> Result<CaptureMeta, BacktestE
             return Err(BacktestError::usage(format!("--instruments: found `{text}`, allowed is SYMBOL:TICK:LOT")));
         };
         let [symbol, tick, lot] = [symbol, tick, lot].map(str::to_owned);
-        metas.push(InstrumentMeta { symbol, tick, lot });
+        metas.push(InstrumentMeta { symbol, tick, lot, ..InstrumentMeta::default() });
     }
     let product = match VenueId::from_name(venue) {
         Some(VenueId::BINANCE_COINM) => "inverse",

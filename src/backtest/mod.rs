@@ -12,7 +12,7 @@ use std::fmt;
 pub use captures::{Captures, find, sidecar_or_inference};
 pub use latency::sim_latency;
 
-use crate::analytics::{Reference, Report, ReportInput, Session, VenueEnd};
+use crate::analytics::{Reference, ReportInput, Reports, Sessions, VenueEnd};
 use crate::config::Config;
 use crate::journal::Tape;
 use crate::ring::Flag;
@@ -42,8 +42,8 @@ impl BacktestError {
 
 /// A backtest that has ended.
 pub struct Played {
-    /// The report.
-    pub report: Report,
+    /// The reports, by settlement currency.
+    pub reports: Reports,
     /// Whether the engine's books are those of the executions.
     pub engine_agrees: bool,
     /// Orders that were left open.
@@ -55,7 +55,7 @@ pub struct Played {
 impl Played {
     /// Whether all books agree and nothing was left open.
     pub fn is_good(&self) -> bool {
-        self.report.identity.holds && self.engine_agrees && self.open_orders == 0
+        self.reports.hold() && self.engine_agrees && self.open_orders == 0
     }
 }
 
@@ -94,11 +94,11 @@ pub fn watcher_of<W: Observer>(outcome: &mut ReplayOutcome) -> Result<Box<W>, Ba
     watcher.ok_or_else(|| BacktestError::failed("the session lost its observer: a bug"))
 }
 
-/// Makes the report of a session that has ended ([`Session::finish`]), and compares three sets of books: the venue's, the engine's,
+/// Makes the report of a session that has ended ([`Sessions::finish`]), and compares three sets of books: the venue's, the engine's,
 /// and the report's own.
 pub fn judge(
     outcome: &ReplayOutcome,
-    session: &Session,
+    session: &Sessions,
     kind: &str,
     sources: Vec<String>,
     reference: Reference,
@@ -109,12 +109,14 @@ pub fn judge(
         strategy: strategy_name(config),
         sources,
         reference,
-        venue: Some(VenueEnd { wallet: outcome.sim.wallet, positions: outcome.sim.positions.clone() }),
+        venue: Some(VenueEnd { wallets: outcome.sim.wallets.clone(), positions: outcome.sim.positions.clone() }),
     };
-    let report = Report::new(session, &input);
+    let reports = session.reports(&input);
     let engine = &outcome.core.engine;
-    let engine_agrees = engine.wallet.is_none_or(|wallet| wallet == report.identity.wallet_expected.0)
+    let mut wallets = engine.currencies.iter().zip(&reports.all);
+    let engine_agrees = engine.currencies.len() == reports.all.len()
+        && wallets.all(|(it, report)| it.wallet.is_none_or(|wallet| wallet == report.identity.wallet_expected.0))
         && engine.positions.iter().zip(&outcome.sim.positions).all(|(ours, venue)| ours.position == *venue);
     let (open_orders, liquidations) = (outcome.sim.open_orders, outcome.sim.liquidations);
-    Played { report, engine_agrees, open_orders, liquidations }
+    Played { reports, engine_agrees, open_orders, liquidations }
 }

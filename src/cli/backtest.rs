@@ -9,7 +9,7 @@ use clap::Args;
 use super::session_report::ReportArgs;
 use super::signals::StopSignals;
 use super::{EngineArgs, Exit, Failure, Outcome, captures};
-use crate::analytics::{Reference, Session};
+use crate::analytics::{Reference, Sessions};
 use crate::backtest::Played;
 use crate::config::Config;
 use crate::ring::Flag;
@@ -56,7 +56,7 @@ pub struct PlayedArgs {
 pub fn run(args: &BacktestArgs) -> Outcome {
     let config = args.played.engine.config()?;
     let played = play(&args.played, &args.report, &config)?;
-    args.report.tell(&played.report, args.played.engine.json.as_deref())?;
+    args.report.tell(&played.reports, args.played.engine.json.as_deref())?;
     Ok(if played.is_good() { Exit::Good } else { Exit::NotReconciled })
 }
 
@@ -64,7 +64,7 @@ pub fn run(args: &BacktestArgs) -> Outcome {
 pub fn play(args: &PlayedArgs, watched: &ReportArgs, config: &Config) -> Result<Played, Failure> {
     let captures = captures::find(&args.files, args.venue.as_deref(), &args.instruments, config)?;
     let reference = watched.reference(&captures.table)?;
-    let session = Session::new(&captures.table, watched.session(config, false)?);
+    let session = Sessions::new(&captures.table, &watched.session(config, false)?, &reference);
     let signals = StopSignals::install()?;
     let feed = FeedConfig { book_depth: None, assume_empty: args.assume_empty };
     let stop = Flag::new();
@@ -93,7 +93,7 @@ pub fn conclude(
 
 fn judge(
     outcome: &ReplayOutcome,
-    mut session: Session,
+    mut session: Sessions,
     kind: &str,
     sources: Vec<String>,
     reference: Reference,
@@ -131,7 +131,7 @@ fn judge(
 
 /// Watches the replay from within: for the report, and for whoever waits for it.
 pub struct Watcher {
-    session: Session,
+    session: Sessions,
     progress: Progress,
     /// Who asks for the end, and what ends the replay then.
     ends_by: Option<(StopSignals, Flag)>,
@@ -139,7 +139,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Watches for a report; ends the replay when a signal asks for it, if it is given what does.
-    pub fn new(session: Session, ends_by: Option<(StopSignals, Flag)>) -> Self {
+    pub fn new(session: Sessions, ends_by: Option<(StopSignals, Flag)>) -> Self {
         Self { session, progress: Progress::new(), ends_by }
     }
 }

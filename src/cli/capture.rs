@@ -24,7 +24,7 @@ use crate::journal::{
 use crate::net::{CloseReason, Message, WsLimits};
 use crate::runtime::{Clock, LinkNews, WsLink};
 use crate::simex::Simex;
-use crate::types::{InstrumentSpec, InstrumentTable, Product};
+use crate::types::{Currency, InstrumentSpec, InstrumentTable, Product};
 use crate::venue::bybit::encode::{market_topics, subscribe};
 use crate::venue::bybit::rest::{RestClient, RestConfig};
 
@@ -110,6 +110,9 @@ fn subject(config: &Config, address: &Address) -> Result<Subject, Failure> {
         symbol: spec.symbol.to_string(),
         tick: spec.tick.to_string(),
         lot: spec.lot.to_string(),
+        // Only what its name does not tell.
+        settle: (spec.settle != Currency::of(spec.product, &spec.symbol)).then(|| spec.settle.to_string()),
+        ..InstrumentMeta::default()
     });
     let meta = CaptureMeta {
         venue: "bybit".to_owned(),

@@ -217,5 +217,5 @@ pub fn closing_view(
     }
     let wallet = rest.wallet_balance(&mut decoder, SETTLE_COIN, venue_ms)?.map_or(Money::ZERO, |b| b.wallet);
     let open_orders = rest.open_orders(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)?.len();
-    Ok(VenueView { positions, wallet, open_orders, liquidations: 0 })
+    Ok(VenueView { positions, wallets: vec![wallet], open_orders, liquidations: 0 })
 }

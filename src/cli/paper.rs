@@ -13,7 +13,7 @@ use super::session_report::ReportArgs;
 use super::signals::StopSignals;
 use super::simex::simex_config;
 use super::{EngineArgs, Exit, Failure, Outcome, universe};
-use crate::analytics::Session;
+use crate::analytics::Sessions;
 use crate::config::{Config, Environment};
 use crate::ring::Flag;
 use crate::runtime::{Clock, ReplayOptions, paper};
@@ -94,7 +94,7 @@ fn trade(args: &PaperArgs, config: &Config, address: &Address, signals: &StopSig
     let table = instruments(config, address, signals)?;
     let reference = args.report.reference(&table)?;
     let feeds = market_feeds(&table, address, config)?;
-    let session = Session::new(&table, args.report.session(config, false)?);
+    let session = Sessions::new(&table, &args.report.session(config, false)?, &reference);
     let strategy = config.strategy(table.len());
     config.check_against(&table).map_err(Failure::usage)?;
     let captures = Captures { files: Vec::new(), venues: vec![VenueId::BYBIT], table };
@@ -116,7 +116,7 @@ fn trade(args: &PaperArgs, config: &Config, address: &Address, signals: &StopSig
     let outcome = trading.join().map_err(|_| "the paper session panicked: a bug")??;
     let source = format!("market data of {} ({})", address.ws_public, environment(config));
     let played = conclude(outcome, "Paper session", vec![source], reference, config)?;
-    args.report.tell(&played.report, args.engine.json.as_deref())?;
+    args.report.tell(&played.reports, args.engine.json.as_deref())?;
     Ok(if played.is_good() { Exit::Good } else { Exit::NotReconciled })
 }
 

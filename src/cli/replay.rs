@@ -89,7 +89,7 @@ pub fn run(args: ReplayArgs) -> Outcome {
     }
     let view = VenueView {
         positions: outcome.sim.positions.clone(),
-        wallet: outcome.sim.wallet,
+        wallets: outcome.sim.wallets.clone(),
         open_orders: outcome.sim.open_orders,
         liquidations: outcome.sim.liquidations,
     };

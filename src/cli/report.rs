@@ -115,6 +115,9 @@ fn write_report(
         }
     }
     writeln!(out, "fills {}", engine.counts.fills)?;
+    // What is settled in coins is shown whole: six decimals of a bitcoin are cents.
+    let has_coins = engine.currencies.len() > 1 || engine.positions.iter().any(|p| p.spec.is_inverse());
+    let amount = |money: Money| if has_coins { money.to_string() } else { money_text(money) };
     let mut all_equal = true;
     for (idx, p) in engine.positions.iter().enumerate() {
         let at_venue = venue.and_then(|v| v.positions.get(idx).copied()).or(p.venue_position);
@@ -124,36 +127,39 @@ fn write_report(
         all_equal &= at_venue.is_none_or(|qty| qty == p.position);
         writeln!(
             out,
-            "  {:<14} position {} (venue {})  fills {} (maker {})  turnover {}  pnl {}",
+            "  {:<14} position {} (venue {})  fills {} (maker {})  turnover {}  pnl {} {}",
             p.spec.symbol,
             p.spec.lot.text(p.position.get()),
             at_venue.map_or("not told".to_owned(), |qty| p.spec.lot.text(qty.get())),
             p.fills[0],
             p.fills[1],
-            money_text(p.turnover),
-            money_text(p.pnl.total),
+            amount(p.turnover),
+            amount(p.pnl.total),
+            p.spec.settle,
         )?;
     }
     let liquidations = venue.map_or(0, |venue| venue.liquidations);
     if liquidations > 0 {
         writeln!(out, "LIQUIDATED {liquidations} times: the equity no longer covered the maintenance margin")?;
     }
-    let wallet_venue = venue.map(|v| v.wallet).or(engine.wallet_venue);
-    if let (Some(wallet), Some(told)) = (engine.wallet, wallet_venue) {
-        all_equal &= wallet == told;
-        let verdict = if all_equal { "equal" } else { "NOT EQUAL" };
-        writeln!(out, "balance {wallet} (venue {told}): {verdict}")?;
+    for (idx, it) in engine.currencies.iter().enumerate() {
+        let (currency, pnl) = (it.currency, &it.pnl);
+        let told = venue.map_or(it.wallet_venue, |venue| venue.wallets.get(idx).copied());
+        if let (Some(wallet), Some(told)) = (it.wallet, told) {
+            all_equal &= wallet == told;
+            let verdict = if all_equal { "equal" } else { "NOT EQUAL" };
+            writeln!(out, "balance {wallet} {currency} (venue {told}): {verdict}")?;
+        }
+        writeln!(
+            out,
+            "pnl {} {currency} = spread {} + inventory {} - fees {} - funding {}",
+            amount(pnl.total),
+            amount(pnl.spread),
+            amount(pnl.inventory),
+            amount(pnl.fees),
+            amount(pnl.funding)
+        )?;
     }
-    let pnl = &engine.pnl;
-    writeln!(
-        out,
-        "pnl {} = spread {} + inventory {} - fees {} - funding {}",
-        money_text(pnl.total),
-        money_text(pnl.spread),
-        money_text(pnl.inventory),
-        money_text(pnl.fees),
-        money_text(pnl.funding)
-    )?;
     if latency.tick_to_order.count > 0 {
         writeln!(out, "tick to order     {:>10} {:>12} {:>12} {:>12} {:>12}", "count", "p50", "p99", "p99.9", "max")?;
         let rows: [(&str, &Percentiles); 8] = [

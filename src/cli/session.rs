@@ -259,6 +259,7 @@ fn trade(session: &SessionPlan<'_>, look: &mut Look<'_>) -> Result<Ended, Failur
     let table = opening.table;
     let depth = config.venue.book_depth;
     config.check_against(&table).map_err(Failure::usage)?;
+    config.check_live(&table, SETTLE_COIN).map_err(Failure::usage)?;
     let mut engine = config.live_engine();
     if config.scan.subscribe > 0 && config.instruments.is_empty() {
         let given = engine.limits;

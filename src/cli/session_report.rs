@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::journal::{engine, find, open, table, write_json};
 use super::{Exit, Failure, Outcome};
-use crate::analytics::{Reference, Report, ReportInput, Series, Session, SessionConfig, html, markdown, text};
+use crate::analytics::{Reference, ReportInput, Reports, Series, SessionConfig, Sessions, html, markdown, text};
 use crate::config::{Config, Duration};
 use crate::engine::NoProbe;
 use crate::journal::JournalSteps;
@@ -17,7 +17,7 @@ use crate::types::InstrumentTable;
 /// What a report is made of and where it goes.
 #[derive(Args)]
 pub struct ReportArgs {
-    /// Write report.html, report.md and report.json into this folder.
+    /// Write report.html, report.md and report.json into this folder; with several settlement currencies report-BTC.html and so on.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Instrument whose mid returns are compared with, for alpha and beta; otherwise the first.
@@ -61,10 +61,10 @@ impl ReportArgs {
         })
     }
 
-    /// Prints the report and writes what was asked for.
-    pub fn tell(&self, report: &Report, json: Option<&Path>) -> Result<(), Failure> {
+    /// Prints the reports and writes what was asked for.
+    pub fn tell(&self, report: &Reports, json: Option<&Path>) -> Result<(), Failure> {
         if json.is_none_or(|file| file.as_os_str() != "-") {
-            print!("{}", text::render(report));
+            print!("{}", text::render_all(report));
         }
         self.tell_files(report)?;
         match json {
@@ -74,28 +74,35 @@ impl ReportArgs {
     }
 
     /// Writes the folder that was asked for.
-    pub fn tell_files(&self, report: &Report) -> Result<(), Failure> {
-        if let Some(dir) = &self.report {
-            let json = serde_json::to_string(report)? + "\n";
-            write_whole(
-                dir,
-                [("report.html", html(report)), ("report.md", markdown::render(report)), ("report.json", json)],
-            )?;
-            eprintln!("report: {}", dir.join("report.html").display());
+    pub fn tell_files(&self, reports: &Reports) -> Result<(), Failure> {
+        let Some(dir) = &self.report else { return Ok(()) };
+        let mut files = vec![("report.json".to_owned(), serde_json::to_string(reports)? + "\n")];
+        for report in &reports.all {
+            // One page for each currency; where there is one, it needs no name.
+            let name = match reports.all.len() {
+                1 => "report".to_owned(),
+                _ => format!("report-{}", report.currency),
+            };
+            files.push((format!("{name}.html"), html(report)));
+            files.push((format!("{name}.md"), markdown::render(report)));
+        }
+        write_whole(dir, &files)?;
+        for (name, _) in files.iter().filter(|(name, _)| name.ends_with(".html")) {
+            eprintln!("report: {}", dir.join(name).display());
         }
         Ok(())
     }
 }
 
 /// Writes files into a folder; each gets its name when all are whole.
-fn write_whole<const N: usize>(dir: &Path, files: [(&str, String); N]) -> Result<(), Failure> {
+fn write_whole(dir: &Path, files: &[(String, String)]) -> Result<(), Failure> {
     let failed = |path: &Path, e: std::io::Error| Failure::from(format!("{}: {e}", path.display()));
     std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     let part = |name: &str| dir.join(format!("{name}.part"));
-    for (name, text) in &files {
+    for (name, text) in files {
         std::fs::write(part(name), text).map_err(|e| failed(&part(name), e))?;
     }
-    for (name, _) in &files {
+    for (name, _) in files {
         std::fs::rename(part(name), dir.join(name)).map_err(|e| failed(&dir.join(name), e))?;
     }
     Ok(())
@@ -131,7 +138,7 @@ pub fn run(args: &JournalReportArgs) -> Outcome {
     let reference = args.report.reference(&table)?;
     // When the account was known is for an equal engine to say.
     let mut engine = engine(&header, &table, NoProbe)?;
-    let mut session = Session::new(&table, args.report.session(&config, true)?);
+    let mut session = Sessions::new(&table, &args.report.session(&config, true)?, &reference);
     let mut steps = JournalSteps::new(reader);
     let found = rerun(&mut engine, &mut steps, |step, engine| {
         session.on_event(&step.event);
@@ -159,7 +166,7 @@ pub fn run(args: &JournalReportArgs) -> Outcome {
         reference,
         venue: None,
     };
-    let report = Report::new(&session, &input);
-    args.report.tell(&report, args.json.as_deref())?;
-    Ok(if report.identity.holds { Exit::Good } else { Exit::NotReconciled })
+    let reports = session.reports(&input);
+    args.report.tell(&reports, args.json.as_deref())?;
+    Ok(if reports.hold() { Exit::Good } else { Exit::NotReconciled })
 }

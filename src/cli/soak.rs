@@ -216,7 +216,10 @@ fn conclude(terms: &Terms, ended: &Ended, samples: &Samples, json: Option<&Path>
         End::Asked => Some("interrupted".to_owned()),
         other => Some(other.text().to_owned()),
     };
-    let view = ended.view.as_ref().map(|view| (view.positions.as_slice(), view.wallet, view.open_orders));
+    let view = ended
+        .view
+        .as_ref()
+        .map(|view| (view.positions.as_slice(), view.wallets.first().copied().unwrap_or_default(), view.open_orders));
     let facts = Facts::new(&ended.outcome, view, ended.traded_for, ended_early);
     let findings = judge(terms, &facts, samples);
     let is_met = findings.iter().all(Finding::is_met);

@@ -9,7 +9,7 @@ use super::entry_report::entry_json;
 use super::ghost::GhostSummary;
 use super::memory::RssBytes;
 use super::slow_risk::SlowRiskSummary;
-use crate::engine::{AccountCounts, EngineReport, HedgeReport, PnlSplit};
+use crate::engine::{AccountCounts, CurrencyReport, EngineReport, HedgeReport, PnlSplit};
 use crate::risk::Layer;
 use crate::runtime::{LatencySummary, LiveOutcome};
 use crate::types::{BookState, Level, Lots, Money};
@@ -135,12 +135,30 @@ pub struct PositionSummary {
     pnl: String,
 }
 
-/// The wallet, as engine and venue see it.
+/// The wallet of a settlement currency, as engine and venue see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct BalanceSummary {
+    currency: String,
     start: Option<String>,
     engine: Option<String>,
     venue: Option<String>,
+}
+
+/// One of several settlement currencies.
+#[derive(Clone, Debug, Serialize)]
+struct CurrencySummary {
+    balances: BalanceSummary,
+    committed: String,
+    capital: String,
+    pnl: PnlSummary,
+}
+
+/// What the venue's books, or else its last word, say of a settlement currency's wallet.
+fn wallet_venue(idx: usize, it: &CurrencyReport, venue: Option<&VenueView>) -> Option<Money> {
+    match venue {
+        Some(venue) => venue.wallets.get(idx).copied(),
+        None => it.wallet_venue,
+    }
 }
 
 /// Profit by where it came from.
@@ -170,8 +188,8 @@ impl From<&PnlSplit> for PnlSummary {
 pub struct VenueView {
     /// Positions by instrument.
     pub positions: Vec<Lots>,
-    /// Wallet.
-    pub wallet: Money,
+    /// Wallets by settlement currency.
+    pub wallets: Vec<Money>,
     /// Orders still open.
     pub open_orders: usize,
     /// Times that the account was liquidated; a live venue is not asked.
@@ -202,6 +220,9 @@ pub struct Summary {
     fills: u64,
     positions: Vec<PositionSummary>,
     balances: BalanceSummary,
+    /// Wallet and profit of each settlement currency, if there are several: `balances`, `pnl` and `risk` are of the first then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    currencies: Vec<CurrencySummary>,
     /// Times that the simulated account was liquidated.
     liquidations: u64,
     /// Whether engine and venue agree on positions, wallet and open orders; `true` also where nothing was traded.
@@ -372,7 +393,19 @@ impl Summary {
                 pnl: p.pnl.total.to_string(),
             })
             .collect();
-        let wallet_venue = venue.map(|v| v.wallet).or(engine.wallet_venue);
+        let balances = |(idx, it): (usize, &CurrencyReport)| BalanceSummary {
+            currency: it.currency.to_string(),
+            start: it.wallet_start.map(|m| m.to_string()),
+            engine: it.wallet.map(|m| m.to_string()),
+            venue: wallet_venue(idx, it, *venue).map(|m| m.to_string()),
+        };
+        let currencies = engine.currencies.iter().enumerate().map(|(idx, it)| CurrencySummary {
+            balances: balances((idx, it)),
+            committed: it.capital[0].to_string(),
+            capital: it.capital[1].to_string(),
+            pnl: PnlSummary::from(&it.pnl),
+        });
+        let currencies = if engine.currencies.len() > 1 { currencies.collect() } else { Vec::new() };
         let ignored = Ignored::ALL.iter().map(|&kind| (kind.name(), feed.ignored[kind as usize]));
         Self {
             elapsed_s: parts.elapsed_s,
@@ -402,11 +435,8 @@ impl Summary {
             connections: parts.connections.clone(),
             fills: engine.counts.fills,
             positions,
-            balances: BalanceSummary {
-                start: engine.wallet_start.map(|m| m.to_string()),
-                engine: engine.wallet.map(|m| m.to_string()),
-                venue: wallet_venue.map(|m| m.to_string()),
-            },
+            balances: balances((0, &engine.currencies[0])),
+            currencies,
             liquidations: venue.map_or(0, |venue| venue.liquidations),
             reconciled: is_reconciled(engine, *venue),
             pnl: PnlSummary::from(&engine.pnl),
@@ -449,12 +479,15 @@ fn is_reconciled(engine: &EngineReport, venue: Option<&VenueView>) -> bool {
     match venue {
         Some(venue) => {
             let positions = engine.positions.iter().zip(&venue.positions).all(|(e, &v)| e.position == v);
-            let wallet = engine.wallet.is_none_or(|wallet| wallet == venue.wallet);
-            positions && wallet && engine.open_orders.len() == venue.open_orders
+            let is_equal = |(idx, it): (usize, &CurrencyReport)| {
+                it.wallet.is_none_or(|wallet| venue.wallets.get(idx) == Some(&wallet))
+            };
+            let wallets = engine.currencies.iter().enumerate().all(is_equal);
+            positions && wallets && engine.open_orders.len() == venue.open_orders
         }
         None => {
             let positions = engine.positions.iter().all(|p| p.venue_position.is_none_or(|v| v == p.position));
-            positions && engine.wallet == engine.wallet_venue
+            positions && engine.currencies.iter().all(|it| it.wallet == it.wallet_venue)
         }
     }
 }

@@ -39,29 +39,37 @@ pub fn run(args: &ValidateArgs) -> Outcome {
         ));
     }
     let played = play(&args.played, &args.report, &config)?;
-    let findings: Vec<Finding> = targets.into_iter().map(|target| target.check(&played.report)).collect();
-    let is_met = findings.iter().all(Finding::is_met);
+    // What is settled in several currencies has figures in each, and must reach the targets in each in which it traded.
+    let traded: Vec<_> = played.reports.traded().collect();
+    let mut findings: Vec<(String, Finding)> = Vec::new();
+    for target in &targets {
+        findings.extend(traded.iter().map(|report| (report.currency.clone(), target.check(report))));
+    }
+    let is_met = findings.iter().all(|(_, it)| it.is_met());
     let json = args.played.engine.json.as_deref();
-    args.report.tell_files(&played.report)?;
+    args.report.tell_files(&played.reports)?;
     if json.is_none_or(|file| file.as_os_str() != "-") {
-        for finding in &findings {
-            println!("{finding}");
+        for (currency, finding) in &findings {
+            match traded.len() {
+                1 => println!("{finding}"),
+                _ => println!("{finding}, in {currency}"),
+            }
         }
-        let missed = findings.iter().filter(|it| !it.is_met()).count();
+        let missed = findings.iter().filter(|(_, it)| !it.is_met()).count();
         println!("{} of {} targets met", findings.len() - missed, findings.len());
     }
     if let Some(file) = json {
         let rows: Vec<_> = findings
             .iter()
-            .map(|it| {
+            .map(|(currency, it)| {
                 let (bound, asked) = match it.target.bound {
                     Bound::AtLeast(least) => ("at_least", least),
                     Bound::AtMost(most) => ("at_most", most),
                 };
-                json!({ "name": it.target.name, "bound": bound, "asked": asked, "found": it.value, "met": it.is_met() })
+                json!({ "name": it.target.name, "currency": currency, "bound": bound, "asked": asked, "found": it.value, "met": it.is_met() })
             })
             .collect();
-        write_json(file, &json!({ "met": is_met, "targets": rows, "report": played.report }))?;
+        write_json(file, &json!({ "met": is_met, "targets": rows, "report": played.reports }))?;
     }
     Ok(match (played.is_good(), is_met) {
         (false, _) => Exit::NotReconciled,

@@ -6,6 +6,7 @@
 mod value;
 #[macro_use]
 mod table;
+mod currency;
 mod entry;
 mod ghost;
 mod hedge;
@@ -14,11 +15,13 @@ mod scan;
 mod slow_risk;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use currency::CurrencyTable;
 pub use entry::{EdgeTable, KellyTable, LeverageTable, PaceTable};
 pub use ghost::GhostTable;
 pub use hedge::HedgeTable;
@@ -28,7 +31,7 @@ pub use slow_risk::SlowRiskTable;
 pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
-pub use value::{Bps, Duration, LatencyText, MoneyText, SignedMoneyText, Size, parse_duration};
+pub use value::{Bps, CurrencyText, Duration, LatencyText, MoneyText, SignedMoneyText, Size, parse_duration};
 
 use crate::engine::{EngineConfig, Foreign, Limits, ReconcileConfig};
 use crate::journal::Retention;
@@ -38,7 +41,7 @@ use crate::runtime::{Idle, JournalBounds, LockMemory, MARKET_CONNECTIONS_MAX, Re
 use crate::signal::SignalConfig;
 use crate::sim::QueuePosition;
 use crate::strategy::{BuiltIn, ImbalanceTaker, ImbalanceTakerConfig, MarketMaker, MarketMakerConfig};
-use crate::types::{InstrumentSpec, InstrumentTable, Product, Rate, Symbol, VenueId};
+use crate::types::{Currency, InstrumentSpec, InstrumentTable, Product, Rate, Symbol, VenueId};
 use crate::venue::bybit::FeeTier;
 use crate::venue::bybit::rest::FeeRates;
 
@@ -79,6 +82,9 @@ pub struct Config {
     pub imbalance_taker: ImbalanceTakerTable,
     /// Risk limits.
     pub risk: RiskTable,
+    /// Limits in settlement currencies beside that of [`RiskTable::currency`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub currency: BTreeMap<CurrencyText, CurrencyTable>,
     /// What a trade must be expected to earn, and when it is left.
     pub edge: EdgeTable,
     /// Size from win rate and payoff.
@@ -341,6 +347,8 @@ impl Default for ImbalanceTakerTable {
 table! {
     /// Risk limits; see [`RiskLimits`].
     RiskTable {
+        /// The main settlement currency: what all amounts are in that stand in no table of another one.
+        currency: CurrencyText,
         /// Largest value of one order.
         order_value_max: MoneyText,
         /// Largest value of one position.
@@ -386,6 +394,7 @@ impl Default for RiskTable {
     fn default() -> Self {
         let d = RiskLimits::default();
         Self {
+            currency: CurrencyText(Currency::USDT),
             order_value_max: MoneyText(d.order_value_max),
             position_value_max: MoneyText(d.position_value_max),
             gross_value_max: MoneyText(d.gross_value_max),
@@ -875,6 +884,7 @@ impl Config {
         if (guard.address.is_some() || guard.listen.is_some()) && guard.key_file.is_none() {
             return Err(format!("{}: a guard on another host needs a shared key", line_of("key-file")));
         }
+        self.check_currencies()?;
         self.scan.check().map_err(|(key, text)| format!("{}: {text}", line_of(key)))?;
         for instrument in &self.instruments {
             if Symbol::new(instrument.symbol.as_bytes()).is_none() {
@@ -914,11 +924,12 @@ impl Config {
     /// Checks what is named against the instruments of a session.
     ///
     /// # Errors
-    /// A sentence: an instrument that the configuration names is not among them.
+    /// A sentence: an instrument that the configuration names is not among them, or one is settled in a currency for which there
+    /// are no limits.
     pub fn check_against(&self, table: &InstrumentTable) -> Result<(), String> {
         match self.hedge.missing(table) {
             Some(missing) => Err(format!("hedge.with: `{missing}` is not among the instruments of this session")),
-            None => Ok(()),
+            None => self.check_settlement(table),
         }
     }
 
@@ -939,41 +950,51 @@ impl Config {
         EngineConfig { reconcile: self.reconcile(), risk, ..engine }
     }
 
+    /// The limits in the main settlement currency.
+    fn risk_limits(&self) -> RiskLimits {
+        let risk = &self.risk;
+        RiskLimits {
+            is_given: true,
+            order_value_max: risk.order_value_max.0,
+            position_value_max: risk.position_value_max.0,
+            gross_value_max: risk.gross_value_max.0,
+            open_orders_max: risk.open_orders_max,
+            net_value_max: risk.net_value_max.0,
+            capital: risk.capital.0,
+            compounding: Compounding { reinvest: risk.reinvest_bps.0, floor: risk.capital_floor.0 },
+            leverage_e2: risk.leverage_e2,
+            taker_fee: risk.taker_fee_bps.0,
+            extra_fee: risk.extra_fee_bps.0,
+            funding_cap: risk.funding_cap_bps.0,
+            collar: risk.collar_bps.0,
+            trade_collar: risk.trade_collar_bps.0,
+            spread_max: risk.spread_max_bps.0,
+            stale_after_ns: risk.stale_after.0,
+            duplicate_within_ns: risk.duplicate_within.0,
+            day_loss_max: risk.day_loss_max.0,
+            drawdown_max: risk.drawdown_max.0,
+            permit_fresh_ns: None,
+            fair: self.fair.limits(),
+            slow: None,
+        }
+    }
+
     /// What the engine is told by itself, as in replays: it asks nobody for the account, and no analyst is there to be obeyed.
     pub fn engine(&self) -> EngineConfig {
-        let (risk, limits) = (&self.risk, &self.limits);
+        let (table, limits) = (&self.risk, &self.limits);
+        let risk = self.risk_limits();
         EngineConfig {
+            currency: table.currency.0,
+            currencies: self.currency_limits(&risk),
+            risk,
             limits: Limits {
                 window_ticks: limits.window_ticks,
                 far_levels_max: limits.far_levels_max,
                 orders_max: limits.orders_max,
                 exec_ids_max: limits.exec_ids_max,
             },
-            risk: RiskLimits {
-                order_value_max: risk.order_value_max.0,
-                position_value_max: risk.position_value_max.0,
-                gross_value_max: risk.gross_value_max.0,
-                open_orders_max: risk.open_orders_max,
-                net_value_max: risk.net_value_max.0,
-                capital: risk.capital.0,
-                compounding: Compounding { reinvest: risk.reinvest_bps.0, floor: risk.capital_floor.0 },
-                leverage_e2: risk.leverage_e2,
-                taker_fee: risk.taker_fee_bps.0,
-                extra_fee: risk.extra_fee_bps.0,
-                funding_cap: risk.funding_cap_bps.0,
-                collar: risk.collar_bps.0,
-                trade_collar: risk.trade_collar_bps.0,
-                spread_max: risk.spread_max_bps.0,
-                stale_after_ns: risk.stale_after.0,
-                duplicate_within_ns: risk.duplicate_within.0,
-                day_loss_max: risk.day_loss_max.0,
-                drawdown_max: risk.drawdown_max.0,
-                permit_fresh_ns: None,
-                fair: self.fair.limits(),
-                slow: None,
-            },
             breakers: self.breakers.breakers(&self.stop),
-            entry: entry::entry(&self.edge, &self.kelly, &self.leverage, &self.pace, risk.funding_cap_bps.0),
+            entry: entry::entry(&self.edge, &self.kelly, &self.leverage, &self.pace, table.funding_cap_bps.0),
             hedge: self.hedge.hedge(),
             reconcile: ReconcileConfig::default(),
             rates: RateLimits {

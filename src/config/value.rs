@@ -9,11 +9,43 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::runtime::{Idle, RealTime, Topology};
 use crate::sim::QueuePosition;
-use crate::types::{Money, Rate, Step};
+use crate::types::{Currency, Money, Rate, Step};
 
 /// An amount of money, written as a string or a whole number: never as a binary fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoneyText(pub Money);
+
+/// A settlement currency, written like `USDT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CurrencyText(pub Currency);
+
+impl FromStr for CurrencyText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad =
+            || format!("found `{text}`, allowed are up to {} capital letters and digits, like USDT", Currency::LEN_MAX);
+        Currency::new(text.as_bytes()).map(Self).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for CurrencyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for CurrencyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+impl Serialize for CurrencyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// An amount of money that may lie below zero, written likewise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -397,7 +397,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         {
             let value = after.value_max(&instrument.spec);
             let open = &mut instrument.exposure.open[after.side as usize];
-            *open = open.with(after.leaves_max(), value, after.px_max());
+            *open = open.with(after.leaves_max(), value, after.dearness(&instrument.spec));
             instrument.exposure.open_orders += 1;
             self.recount(after.instrument);
         }

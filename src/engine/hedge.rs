@@ -93,7 +93,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let held = instrument.holding.position;
         let change = hedger.change(instrument.spec.notional(bid.px, held), target);
         let side = if change > Money::ZERO { Side::Bid } else { Side::Ask };
-        let slippage = self.config.breakers.slippage.min(self.risk.limits().collar);
+        let slippage = self.config.breakers.slippage.min(self.risk.of(instrument.settle).limits().collar);
         let px: Ticks = match side {
             Side::Bid => ask.px.saturating_add(ask.px.share(slippage)),
             Side::Ask => bid.px.saturating_add(-bid.px.share(slippage)),
@@ -106,7 +106,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         };
         // No more at a time than an order may have, at the price at which it may fill.
         let dearest = instrument.spec.notional(px.max(ask.px), Lots::new(1)).get().max(1);
-        let by_value = i64::try_from(self.risk.limits().order_value_max.get() / dearest).unwrap_or(i64::MAX);
+        let by_value =
+            i64::try_from(self.risk.of(instrument.settle).limits().order_value_max.get() / dearest).unwrap_or(i64::MAX);
         let mut qty = Lots::new(wanted.min(by_value)).min(instrument.spec.max_qty);
         let shrinks = held.get().signum() == -side.sign();
         if shrinks {

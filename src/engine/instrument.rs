@@ -7,7 +7,9 @@ use crate::book::{Certificate, FusedTop, L2Book};
 use crate::risk::{Breaker, BreakerConfig, BreakerLevel, Exposure, Flow};
 use crate::signal::Signals;
 use crate::strategy::{View, Wish, Wishes, shrinking};
-use crate::types::{BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Side, Ticker, Ticks};
+use crate::types::{
+    BookState, ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, SettleId, Side, Ticker, Ticks,
+};
 
 /// One side of our quote: what is wanted, and the order that works for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +24,8 @@ pub(super) struct Quote {
 
 pub(super) struct Instrument {
     pub spec: InstrumentSpec,
+    /// What it is settled in.
+    pub settle: SettleId,
     pub state: BookState,
     pub book: L2Book,
     pub fused: FusedTop,
@@ -58,9 +62,10 @@ pub(super) struct Instrument {
 }
 
 impl Instrument {
-    pub fn new(spec: &InstrumentSpec, config: &EngineConfig, is_hedge: bool) -> Self {
+    pub fn new(spec: &InstrumentSpec, settle: SettleId, config: &EngineConfig, is_hedge: bool) -> Self {
         Self {
             spec: *spec,
+            settle,
             state: BookState::Empty,
             book: L2Book::new(config.limits.window_ticks, config.limits.far_levels_max),
             fused: FusedTop::default(),
@@ -132,9 +137,12 @@ impl Instrument {
         self.is_leaving || self.level >= BreakerLevel::Flatten
     }
 
-    /// Price at which exposure is counted: the ask, which is the greater one.
+    /// Price at which exposure is counted: the ask, which is the greater one; of an inverse contract the bid, at which it is worth more.
     #[inline]
     pub fn mark_px(&self) -> Option<Ticks> {
+        if self.spec.is_inverse() {
+            return self.fused.touch().bid.map(|level| level.px);
+        }
         self.fused.touch().ask.map(|level| level.px)
     }
 

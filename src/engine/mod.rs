@@ -13,6 +13,8 @@ mod account;
 #[cfg(test)]
 mod account_tests;
 #[cfg(test)]
+mod currency_tests;
+#[cfg(test)]
 mod entry_tests;
 mod hedge;
 #[cfg(test)]
@@ -24,6 +26,7 @@ mod portfolio;
 mod protect;
 mod quoter;
 mod report;
+mod risks;
 #[cfg(test)]
 mod tests;
 
@@ -31,11 +34,13 @@ pub use account::{AccountCounts, Foreign, ReconcileConfig};
 pub use hedge::{HedgeReport, HeldReport};
 pub(crate) use ledger::Ledger;
 pub use portfolio::{Holding, PnlSplit};
-pub use report::{BookReport, CoreStatus, EngineReport, PositionReport};
+pub use report::{BookReport, CoreStatus, CurrencyReport, EngineReport, PositionReport};
+pub use risks::CurrencyLimits;
 
 use account::Account;
 use instrument::Instrument;
 use protect::Protection;
+use risks::Risks;
 
 use crate::book::Touch;
 use crate::entry::{Entry, EntryConfig, Means};
@@ -46,9 +51,9 @@ use crate::risk::{
 use crate::signal::SignalConfig;
 use crate::strategy::{Strategy, View, Wishes};
 use crate::types::{
-    Ack, Balance, BoardSlot, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Event,
-    Fill, InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, Side, Signal, Ticker, Ticks,
-    TimeInForce, Top, Trade,
+    Ack, Balance, BoardSlot, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Currency,
+    Event, Fill, InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, SettleId, Side, Signal,
+    Ticker, Ticks, TimeInForce, Top, Trade,
 };
 
 /// Every capacity of the engine, fixed at start-up.
@@ -76,8 +81,12 @@ impl Default for Limits {
 pub struct EngineConfig {
     /// Capacities.
     pub limits: Limits,
+    /// The main settlement currency: what `risk`, `breakers` and `entry` are in.
+    pub currency: Currency,
     /// Risk limits.
     pub risk: RiskLimits,
+    /// Limits in other settlement currencies. Nothing is traded in one that is neither here nor the main one.
+    pub currencies: Vec<CurrencyLimits>,
     /// Breakers.
     pub breakers: BreakerConfig,
     /// What is asked of entries.
@@ -98,7 +107,9 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            currency: Currency::USDT,
             risk: RiskLimits::default(),
+            currencies: Vec::new(),
             breakers: BreakerConfig::default(),
             entry: EntryConfig::default(),
             hedge: None,
@@ -187,7 +198,7 @@ pub struct Engine<S, P = NoProbe> {
     exec_ids: ExecIds,
     estimates: Estimates,
     account: Account,
-    risk: Risk,
+    risk: Risks,
     entry: Entry,
     hedger: Option<Hedger>,
     protection: Protection,
@@ -197,8 +208,6 @@ pub struct Engine<S, P = NoProbe> {
     mode: Mode,
     now: Nanos,
     cause: Cause,
-    wallet_start: Option<Money>,
-    wallet_venue: Option<Money>,
     counts: EngineCounts,
 }
 
@@ -225,12 +234,15 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let hedger = hedge::hedger(config.hedge.as_ref(), table);
         let is_hedge = |id| hedger.as_ref().is_some_and(|hedger| hedger.is_hedge(id));
         Self {
-            instruments: table.iter().map(|(id, spec)| Instrument::new(spec, &config, is_hedge(id))).collect(),
+            instruments: table
+                .iter()
+                .map(|(id, spec)| Instrument::new(spec, table.settle(id), &config, is_hedge(id)))
+                .collect(),
             orders: OrderTable::new(config.limits.orders_max),
             exec_ids: ExecIds::new(config.limits.exec_ids_max),
             estimates: Estimates::new(ESTIMATES_MAX),
             account: Account::new(&config.reconcile),
-            risk: Risk::new(config.risk),
+            risk: Risks::new(table, &config),
             entry: Entry::new(config.entry, table.len()),
             hedger,
             protection: Protection::default(),
@@ -241,8 +253,6 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             mode: Mode::Watching,
             now: Nanos::ZERO,
             cause: Cause::default(),
-            wallet_start: None,
-            wallet_venue: None,
             counts: EngineCounts::default(),
         }
     }
@@ -399,10 +409,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn on_balance(&mut self, balance: &Balance) {
-        if self.wallet_start.is_none() || self.account.adopts() {
-            self.wallet_start = Some(balance.wallet);
+        let adopts = self.account.adopts();
+        let settle = self.instruments.get(balance.meta.instrument.idx()).map_or(SettleId::default(), |it| it.settle);
+        let wallet = &mut self.risk.purse_mut(settle).wallet;
+        if wallet.start.is_none() || adopts {
+            wallet.start = Some(balance.wallet);
         }
-        self.wallet_venue = Some(balance.wallet);
+        wallet.venue = Some(balance.wallet);
         self.mark_equity();
     }
 
@@ -488,8 +501,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if self.entry.is_on() {
             let opening = if self.entry.counts_openings() { openings(&self.instruments, id) } else { 0 };
             // What a breaker has made smaller is not made larger again.
-            let leverage_e2 = if is_shrunk { 100 } else { self.risk.limits().leverage_e2 };
-            let means = Means { capital: self.risk.capital(), leverage_e2, opening };
+            let risk = self.risk.of(instrument.settle);
+            let leverage_e2 = if is_shrunk { 100 } else { risk.limits().leverage_e2 };
+            let means = Means { capital: risk.capital(), leverage_e2, opening };
             self.entry.shape(&view, &means, &mut wishes);
         }
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
@@ -533,7 +547,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) else { return };
         let of = |order: &Order| (order.leaves_max(), order.value_max(&instrument.spec));
         let (old, new) = (of(before), of(after));
-        instrument.exposure.open[after.side as usize].replace(old, new, after.px_max());
+        instrument.exposure.open[after.side as usize].replace(old, new, after.dearness(&instrument.spec));
         if after.state.is_final() && !before.state.is_final() {
             instrument.exposure.open_orders = instrument.exposure.open_orders.saturating_sub(1);
             let takes = u32::from(after.tif == TimeInForce::ImmediateOrCancel);
@@ -547,7 +561,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn recount(&mut self, id: InstrumentId) {
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
         if let Some(px) = instrument.mark_px() {
-            self.risk.recount(&mut instrument.exposure, &instrument.spec, px);
+            self.risk.of_mut(instrument.settle).recount(&mut instrument.exposure, &instrument.spec, px);
         }
     }
 
@@ -556,21 +570,42 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
         instrument.flow.pass(self.now);
         if let Some(px) = instrument.mark_px() {
-            self.risk.recount_at(&mut instrument.exposure, &instrument.spec, px);
+            self.risk.of_mut(instrument.settle).recount_at(&mut instrument.exposure, &instrument.spec, px);
         }
     }
 
     /// Tells risk what the account is worth: wallet as booked here, and positions at the mid.
     fn mark_equity(&mut self) {
-        let Some(start) = self.wallet_start else { return };
+        if self.risk.are_several() {
+            return self.mark_equities();
+        }
+        let Some(start) = self.risk.first().wallet.start else { return };
         let (mut profit, mut net) = (Money::ZERO, Money::ZERO);
         for instrument in &self.instruments {
             let holding = &instrument.holding;
             profit = profit.saturating_add(holding.profit(&instrument.spec, instrument.fused.touch()));
             net = net.saturating_add(holding.wallet_change());
         }
-        self.risk.on_net(net);
-        self.risk.on_equity(start.saturating_add(profit), self.now);
+        let risk = &mut self.risk.first_mut().risk;
+        risk.on_net(net);
+        risk.on_equity(start.saturating_add(profit), self.now);
+    }
+
+    /// The same for each of several settlement currencies.
+    #[cold]
+    fn mark_equities(&mut self) {
+        for settle in (0..self.risk.all().count()).map(|idx| SettleId(idx as u16)) {
+            let (mut profit, mut net) = (Money::ZERO, Money::ZERO);
+            for instrument in self.instruments.iter().filter(|it| it.settle == settle) {
+                let holding = &instrument.holding;
+                profit = profit.saturating_add(holding.profit(&instrument.spec, instrument.fused.touch()));
+                net = net.saturating_add(holding.wallet_change());
+            }
+            let purse = self.risk.purse_mut(settle);
+            let Some(start) = purse.wallet.start else { continue };
+            purse.risk.on_net(net);
+            purse.risk.on_equity(start.saturating_add(profit), self.now);
+        }
     }
 
     /// Orders whose request was not answered for `within_ns` become unknown.
@@ -599,9 +634,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.mode
     }
 
-    /// What the account is worth as it was marked last; `None` before the venue told a balance.
+    /// What the account is worth in the first settlement currency, as it was marked last; `None` before the venue told a balance.
     pub fn equity(&self) -> Option<Money> {
-        self.wallet_start.map(|_| self.risk.equity())
+        let first = self.risk.first();
+        first.wallet.start.map(|_| first.risk.equity())
     }
 
     /// Engine time: the newest receive stamp taken.

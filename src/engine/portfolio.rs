@@ -6,7 +6,7 @@ use crate::types::{Fill, InstrumentSpec, Lots, Money, Side};
 /// What executions have made of one instrument.
 ///
 /// Accounts by average cost: a closing fill takes its share of the cost along ([`Money::pro_rata`]). The simulated venue
-/// keeps the same rule, so that both wallets agree to the last unit.
+/// keeps the same rule, so that both wallets agree to the last unit. Money is that of the instrument's settlement currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Holding {
     /// Position, signed.
@@ -19,7 +19,8 @@ pub struct Holding {
     pub fees: Money,
     /// Funding paid, less received.
     pub funding: Money,
-    /// Twice the sum over fills of (mid − price)·signed quantity, in ticks times lots.
+    /// Twice the sum over fills of (mid − price)·signed quantity, in ticks times lots; of an inverse contract twice the sum of what
+    /// that was worth, in the money's unit.
     spread_e2: i128,
     /// Sum of traded values.
     pub turnover: Money,
@@ -44,13 +45,28 @@ pub struct PnlSplit {
     pub total: Money,
 }
 
+impl PnlSplit {
+    /// Adds what `other` has, of the same settlement currency.
+    pub const fn add(&mut self, other: &Self) {
+        self.spread = self.spread.saturating_add(other.spread);
+        self.inventory = self.inventory.saturating_add(other.inventory);
+        self.fees = self.fees.saturating_add(other.fees);
+        self.funding = self.funding.saturating_add(other.funding);
+        self.total = self.total.saturating_add(other.total);
+    }
+}
+
 impl Holding {
     /// Takes over a position that was there before: `entry_px` is its average price of one whole unit, as the venue shows
     /// it, so that its cost is as exact as that.
     pub fn adopt(&mut self, spec: &InstrumentSpec, qty: Lots, entry_px: Money) {
-        let cost = entry_px.get().saturating_mul(i128::from(qty.get())).saturating_mul(spec.lot.pico());
         self.position = qty;
-        self.cost = Money::new(cost / Money::ONE.get());
+        let size_pico = i128::from(qty.get()).saturating_mul(spec.lot.pico());
+        self.cost = Money::new(if spec.is_inverse() {
+            size_pico.saturating_mul(spec.contract_value.get()).checked_div(entry_px.get()).unwrap_or(0)
+        } else {
+            entry_px.get().saturating_mul(i128::from(qty.get())).saturating_mul(spec.lot.pico()) / Money::ONE.get()
+        });
     }
 
     /// Books an execution; `touch` is the market at its moment.
@@ -59,38 +75,40 @@ impl Holding {
         let signed = Lots::new(fill.qty.get() * sign);
         let is_opposite = self.position.get().signum() == -sign;
         let closed = if is_opposite { fill.qty.min(self.position.saturating_abs()) } else { Lots::ZERO };
+        let opened = fill.qty.saturating_sub(closed);
+        let [closing, opening] = spec.parts(fill.px, Lots::new(closed.get() * sign), Lots::new(opened.get() * sign));
         if !closed.is_zero() {
             let closed_cost = self.cost.pro_rata(closed, self.position.saturating_abs());
             // Selling closes a long for +value, buying closes a short for −value.
-            let proceeds = spec.notional(fill.px, Lots::new(-closed.get() * sign));
+            let proceeds = closing.saturating_neg();
             self.cost = self.cost.saturating_sub(closed_cost);
-            self.realised = self.realised.saturating_add(proceeds).saturating_sub(closed_cost);
+            self.realised = self.realised.saturating_add(spec.profit(proceeds, closed_cost));
         }
-        let opened = fill.qty.saturating_sub(closed);
-        self.cost = self.cost.saturating_add(spec.notional(fill.px, Lots::new(opened.get() * sign)));
+        self.cost = self.cost.saturating_add(opening);
         self.position = self.position.saturating_add(signed);
         self.fees = self.fees.saturating_add(fill.fee);
         self.turnover = self.turnover.saturating_add(spec.notional(fill.px, fill.qty));
         self.fills += 1;
         self.maker_fills += u64::from(fill.is_maker);
         let mid_e2 = mid_e2(touch).unwrap_or(2 * i128::from(fill.px.get()));
-        self.spread_e2 += (mid_e2 - 2 * i128::from(fill.px.get())) * i128::from(signed.get());
+        self.spread_e2 = self.spread_e2.saturating_add(if spec.is_inverse() {
+            2 * spec.profit(spec.value_at_e2(mid_e2, signed), spec.notional(fill.px, signed)).get()
+        } else {
+            (mid_e2 - 2 * i128::from(fill.px.get())) * i128::from(signed.get())
+        });
     }
 
     /// Value of the position at the mid; its cost if there is no mid.
     fn value(&self, spec: &InstrumentSpec, touch: &Touch) -> Money {
         match mid_e2(touch) {
-            Some(mid_e2) => {
-                let product = mid_e2.saturating_mul(i128::from(self.position.get()));
-                Money::new(product.saturating_mul(spec.tick_lot_value.get()) / 2)
-            }
+            Some(mid_e2) => spec.value_at_e2(mid_e2, self.position),
             None => self.cost,
         }
     }
 
     /// Profit after fees and funding, the position valued at the mid.
     pub fn profit(&self, spec: &InstrumentSpec, touch: &Touch) -> Money {
-        let open = self.value(spec, touch).saturating_sub(self.cost);
+        let open = spec.profit(self.value(spec, touch), self.cost);
         self.wallet_change().saturating_add(open)
     }
 
@@ -102,7 +120,8 @@ impl Holding {
     /// Profit by where it came from.
     pub fn split(&self, spec: &InstrumentSpec, touch: &Touch) -> PnlSplit {
         let total = self.profit(spec, touch);
-        let spread = Money::new(self.spread_e2.saturating_mul(spec.tick_lot_value.get()) / 2);
+        let unit = if spec.is_inverse() { 1 } else { spec.tick_lot_value.get() };
+        let spread = Money::new(self.spread_e2.saturating_mul(unit) / 2);
         let inventory = total.saturating_add(self.fees).saturating_add(self.funding).saturating_sub(spread);
         PnlSplit { spread, inventory, fees: self.fees, funding: self.funding, total }
     }

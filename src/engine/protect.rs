@@ -4,7 +4,7 @@ use super::instrument::Instrument;
 use super::{Engine, Probe};
 use crate::risk::{Breaker, BreakerLevel, ErrorWindow, RiskState, Spend, day_of};
 use crate::strategy::Strategy;
-use crate::types::{Carried, CarriedKey, CommandSink, Control, InstrumentId, Lots, Money, Side, TimeInForce};
+use crate::types::{Carried, CarriedKey, CommandSink, Control, InstrumentId, Lots, Money, SettleId, Side, TimeInForce};
 
 /// The breakers beyond single instruments, and what they are measured by.
 #[derive(Debug, Default)]
@@ -32,7 +32,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         // Fewer than before: an order that counted as rejected was filled after all.
         let new_errors = errors.saturating_sub(std::mem::replace(&mut self.protection.errors_seen, errors));
         let errors = self.protection.errors.note(new_errors, now);
-        let is_new_day = std::mem::replace(&mut self.protection.day_number, self.risk.day()) != self.risk.day();
+        let today = self.risk.first().risk.day();
+        let is_new_day = std::mem::replace(&mut self.protection.day_number, today) != today;
+        let main = self.risk.first().breakers;
         let mut open_loss = Money::ZERO;
         for instrument in &mut self.instruments {
             let (holding, touch) = (&instrument.holding, instrument.fused.touch());
@@ -41,13 +43,26 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 instrument.profit_day_start = profit;
             }
             let loss = instrument.profit_day_start.saturating_sub(profit);
-            let justified = config.level(loss.get(), config.position_loss_max.get());
+            let position_loss_max = match instrument.settle.idx() {
+                0 => main.position_loss_max,
+                _ => self.risk.purse(instrument.settle).breakers.position_loss_max,
+            };
+            let justified = config.level(loss.get(), position_loss_max.get());
             instrument.breaker.on_measure(justified, now, config.cool_down_ns);
-            let open = profit.saturating_sub(holding.wallet_change());
-            open_loss = open_loss.saturating_sub(open.min(Money::ZERO));
+            if instrument.settle == SettleId::default() {
+                let open = profit.saturating_sub(holding.wallet_change());
+                open_loss = open_loss.saturating_sub(open.min(Money::ZERO));
+            }
         }
-        let heat = config.level(open_loss.get(), config.heat_max.get());
-        let day = self.risk.day_level(&config);
+        // Each currency is measured by its own limits; the worst counts.
+        let mut heat = main.level(open_loss.get(), main.heat_max.get());
+        if self.risk.are_several() {
+            for (settle, purse) in self.risk.all().skip(1) {
+                let loss = self.open_losses_in(settle).saturating_neg();
+                heat = heat.max(purse.breakers.level(loss.get(), purse.breakers.heat_max.get()));
+            }
+        }
+        let day = self.risk.day_level();
         let system = config.level(i128::from(errors), i128::from(config.errors_max));
         let Protection { heat: by_heat, day: by_day, system: by_system, .. } = &mut self.protection;
         for (breaker, justified) in [(by_heat, heat), (by_day, day), (by_system, system)] {
@@ -138,16 +153,15 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if held.is_zero() || instrument.exposure.open_orders > 0 {
             return;
         }
-        let slippage = self.config.breakers.slippage.min(self.risk.limits().collar);
+        let slippage = self.config.breakers.slippage.min(self.risk.of(instrument.settle).limits().collar);
         let (side, px) = if held > Lots::ZERO {
             (Side::Ask, bid.px.saturating_add(-bid.px.share(slippage)))
         } else {
             (Side::Bid, ask.px.saturating_add(ask.px.share(slippage)))
         };
         // No more at a time than an order may have.
-        let lot = instrument.spec.notional(px, Lots::new(1)).get().max(1);
-        let by_value = i64::try_from(self.risk.limits().order_value_max.get() / lot).unwrap_or(i64::MAX);
-        let qty = held.saturating_abs().min(instrument.spec.max_qty).min(Lots::new(by_value));
+        let by_value = instrument.spec.lots_worth(px, self.risk.of(instrument.settle).limits().order_value_max);
+        let qty = held.saturating_abs().min(instrument.spec.max_qty).min(by_value);
         if !self.budget.try_take(Spend::Create, self.now) {
             return;
         }
@@ -158,9 +172,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// A value of an earlier run.
     pub(super) fn on_carried(&mut self, carried: &Carried, out: &mut impl CommandSink) {
-        self.risk.on_carried(carried.key, carried.value, self.now);
-        if carried.key == CarriedKey::Trades && self.risk.day() == day_of(self.now) {
-            self.entry.resume(self.risk.day(), u32::try_from(carried.value.get()).unwrap_or(u32::MAX));
+        // What is carried over is of the first settlement currency: live sessions have no other.
+        let risk = &mut self.risk.first_mut().risk;
+        risk.on_carried(carried.key, carried.value, self.now);
+        if carried.key == CarriedKey::Trades && risk.day() == day_of(self.now) {
+            self.entry.resume(risk.day(), u32::try_from(carried.value.get()).unwrap_or(u32::MAX));
         }
         if carried.key == CarriedKey::Levels {
             let mut state = RiskState::default();
@@ -187,6 +203,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// What the next run must know.
     pub fn risk_state(&self) -> RiskState {
         let (day, trades) = self.entry.today();
-        self.risk.state(self.breaker_levels(), if day == self.risk.day() { trades } else { 0 })
+        let risk = &self.risk.first().risk;
+        risk.state(self.breaker_levels(), if day == risk.day() { trades } else { 0 })
     }
 }

@@ -8,7 +8,8 @@ use crate::order::{News, Order, OrderState};
 use crate::risk::{Refusal, Request, Risk, Spend};
 use crate::strategy::{Strategy, Take};
 use crate::types::{
-    BookState, ClientOrderId, Command, CommandKind, CommandSink, InstrumentId, Lots, Money, Side, Ticks, TimeInForce,
+    BookState, ClientOrderId, Command, CommandKind, CommandSink, InstrumentId, Lots, Money, SettleId, Side, Ticks,
+    TimeInForce,
 };
 
 /// What a side needs.
@@ -85,6 +86,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         is_leaving
             && other.wanted.is_none_or(|(wanted, _)| is_apart(wanted))
             && !(is_apart(order.px) && order.asked.is_none_or(|(asked, _)| is_apart(asked)))
+    }
+
+    /// What an instrument is settled in.
+    #[inline]
+    fn settle(&self, id: InstrumentId) -> SettleId {
+        self.instruments.get(id.idx()).map_or(SettleId::default(), |it| it.settle)
     }
 
     fn request<'a>(
@@ -170,13 +177,26 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(request) = self.request(id, side, px, qty, none) else { return Err(Refusal::BookNotLive) };
         // A sale that takes is filled at the bid, which may have risen by then.
         let takes = tif != TimeInForce::PostOnly;
-        let px_floor = if takes && side == Side::Ask { self.risk.highest_bid(request.touch) } else { Ticks::ZERO };
+        let settle = self.settle(id);
+        let risk = self.risk.of(settle);
+        let px_floor = match side {
+            // Of an inverse contract it is the purchase, which is filled at the ask, that may be worth more.
+            _ if request.spec.is_inverse() => {
+                if takes && side == Side::Bid {
+                    risk.lowest_ask(request.touch)
+                } else {
+                    Ticks::ZERO
+                }
+            }
+            Side::Ask if takes => risk.highest_bid(request.touch),
+            _ => Ticks::ZERO,
+        };
         let is_closing = reduce_only && self.is_to_be_closed(id);
         let request = Request { reduce_only, is_closing, px_floor, takes, ..request };
-        let verdict = self.risk.verdict(&request);
-        self.probe.checked(&self.risk, &self.budget, &request, verdict);
+        let verdict = risk.verdict(&request);
+        self.probe.checked(risk, &self.budget, &request, verdict);
         if let Some(refusal) = verdict {
-            return Err(self.risk.refuse(refusal));
+            return Err(self.risk.of_mut(settle).refuse(refusal));
         }
         let rules = self.config.reconcile.rules;
         let order = Order::new((id, side), (px, qty), tif, reduce_only, self.now, &rules);
@@ -190,7 +210,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if let Some(instrument) = self.instruments.get_mut(id.idx()) {
             let value = order.value_max(&instrument.spec);
             let exposure = &mut instrument.exposure;
-            exposure.open[side as usize] = exposure.open[side as usize].with(qty, value, order.px_max());
+            exposure.open[side as usize] =
+                exposure.open[side as usize].with(qty, value, order.dearness(&instrument.spec));
             exposure.open_orders += 1;
             Risk::note_sent(exposure, side, px, qty, self.now);
             instrument.open_takes += u32::from(tif == TimeInForce::ImmediateOrCancel);
@@ -224,8 +245,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let Some(instrument) = self.instruments.get(id.idx()) else { return true };
         let replaces = (order.leaves_max(), order.value_max(&instrument.spec));
         let Some(request) = self.request(id, side, px, leaves, replaces) else { return true };
-        let verdict = self.risk.verdict(&request);
-        self.probe.checked(&self.risk, &self.budget, &request, verdict);
+        let risk = self.risk.of(self.settle(id));
+        let verdict = risk.verdict(&request);
+        self.probe.checked(risk, &self.budget, &request, verdict);
         if let Some(refusal) = verdict {
             self.budget.give_back(Spend::Amend);
             self.risk.refuse(refusal);

@@ -1,12 +1,13 @@
 //! What the engine has to say at the end, or once a second. Allocates; not for the hot path.
 
+use super::risks::Purse;
 use super::{AccountCounts, Engine, EngineCounts, HedgeReport, PnlSplit, Probe};
 use crate::book::{CertificateCounts, Touch};
 use crate::entry::EntryReport;
 use crate::order::{Order, OrderCounts, OrderState};
 use crate::risk::{Refusal, RiskState};
 use crate::strategy::Strategy;
-use crate::types::{BookState, InstrumentSpec, Lots, Money, Side};
+use crate::types::{BookState, Currency, InstrumentSpec, Lots, Money, SettleId, Side};
 
 /// One book.
 #[derive(Clone, Debug)]
@@ -48,6 +49,23 @@ pub struct PositionReport {
     pub pnl: PnlSplit,
 }
 
+/// One settlement currency.
+#[derive(Clone, Debug)]
+pub struct CurrencyReport {
+    /// The currency, in which all money is.
+    pub currency: Currency,
+    /// Wallet at the start, as the venue told.
+    pub wallet_start: Option<Money>,
+    /// Wallet now, by the engine's own books.
+    pub wallet: Option<Money>,
+    /// Wallet as the venue last told.
+    pub wallet_venue: Option<Money>,
+    /// What is committed at worst, and what may be.
+    pub capital: [Money; 2],
+    /// Profit of its instruments by where it came from.
+    pub pnl: PnlSplit,
+}
+
 /// A few figures while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CoreStatus {
@@ -63,7 +81,7 @@ pub struct CoreStatus {
     pub unknown: u64,
     /// Refusals.
     pub refused: u64,
-    /// Profit so far in 10⁻⁶ of the settlement currency, clamped to what a word holds; for people.
+    /// Profit so far in 10⁻⁶ of the first settlement currency, clamped to what a word holds; for people.
     pub pnl_micros: i64,
     /// Whether the engine is stopping or killed.
     pub is_stopping: bool,
@@ -112,13 +130,15 @@ pub struct EngineReport {
     pub account: AccountCounts,
     /// Orders whose executions have not all arrived, and executions whose fee or order is still to be told.
     pub unsettled: [usize; 2],
+    /// By settlement currency; the first is that of `capital`, the wallets and `pnl` here.
+    pub currencies: Vec<CurrencyReport>,
     /// Wallet at the start, as the venue told.
     pub wallet_start: Option<Money>,
     /// Wallet now, by the engine's own books.
     pub wallet: Option<Money>,
     /// Wallet as the venue last told.
     pub wallet_venue: Option<Money>,
-    /// Profit of all instruments by where it came from.
+    /// Profit of all instruments that are settled in the first currency, by where it came from.
     pub pnl: PnlSplit,
 }
 
@@ -128,6 +148,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let profit = self
             .instruments
             .iter()
+            .filter(|i| i.settle == SettleId::default())
             .fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.profit(&i.spec, i.fused.touch())));
         CoreStatus {
             events: self.counts.events,
@@ -149,9 +170,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
     }
 
-    /// Sum of what open positions lose at the mid, zero or below; those that win are not set against it.
+    /// Sum of what open positions in the first settlement currency lose at the mid, zero or below; those that win are not set against it.
     pub fn open_losses(&self) -> Money {
-        self.instruments.iter().fold(Money::ZERO, |sum, i| {
+        self.open_losses_in(SettleId::default())
+    }
+
+    /// The same of a settlement currency.
+    pub(super) fn open_losses_in(&self, settle: SettleId) -> Money {
+        self.instruments.iter().filter(|i| i.settle == settle).fold(Money::ZERO, |sum, i| {
             let profit = i.holding.profit(&i.spec, i.fused.touch()).saturating_sub(i.holding.wallet_change());
             sum.saturating_add(profit.min(Money::ZERO))
         })
@@ -186,32 +212,44 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 pnl: i.holding.split(&i.spec, &i.book.touch()),
             })
             .collect();
-        let mut pnl = PnlSplit::default();
-        for p in &positions {
-            pnl.spread = pnl.spread.saturating_add(p.pnl.spread);
-            pnl.inventory = pnl.inventory.saturating_add(p.pnl.inventory);
-            pnl.fees = pnl.fees.saturating_add(p.pnl.fees);
-            pnl.funding = pnl.funding.saturating_add(p.pnl.funding);
-            pnl.total = pnl.total.saturating_add(p.pnl.total);
-        }
-        let change = self.instruments.iter().fold(Money::ZERO, |sum, i| sum.saturating_add(i.holding.wallet_change()));
+        let of = |(settle, purse): (SettleId, &Purse)| {
+            let mut pnl = PnlSplit::default();
+            let mut change = Money::ZERO;
+            for (_, p) in self.instruments.iter().zip(&positions).filter(|(i, _)| i.settle == settle) {
+                pnl.add(&p.pnl);
+            }
+            for i in self.instruments.iter().filter(|i| i.settle == settle) {
+                change = change.saturating_add(i.holding.wallet_change());
+            }
+            CurrencyReport {
+                currency: purse.currency,
+                wallet_start: purse.wallet.start,
+                wallet: purse.wallet.start.map(|start| start.saturating_add(change)),
+                wallet_venue: purse.wallet.venue,
+                capital: [purse.risk.committed(), purse.risk.capital()],
+                pnl,
+            }
+        };
+        let currencies: Vec<CurrencyReport> = self.risk.all().map(of).collect();
+        let first = currencies[0].clone();
         EngineReport {
             books,
             positions,
             orders: self.orders.counts(),
             open_orders: self.orders.iter().filter(|order| !order.state.is_final()).copied().collect(),
             refused: self.risk.refused().filter(|&(_, count)| count > 0).collect(),
-            capital: [self.risk.committed(), self.risk.capital()],
+            capital: first.capital,
             risk: self.risk_state(),
             entry: self.entry.report(),
             hedge: self.hedge_report(),
             counts: self.counts,
             account: self.account.counts,
             unsettled: [self.orders.unsettled_count(), self.estimates.len()],
-            wallet_start: self.wallet_start,
-            wallet: self.wallet_start.map(|start| start.saturating_add(change)),
-            wallet_venue: self.wallet_venue,
-            pnl,
+            wallet_start: first.wallet_start,
+            wallet: first.wallet,
+            wallet_venue: first.wallet_venue,
+            pnl: first.pnl,
+            currencies,
         }
     }
 }

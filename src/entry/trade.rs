@@ -190,6 +190,6 @@ impl Trade {
         let worth = spec.notional(level.px, position);
         let costs = Rate::new(spec.taker_fee.get().saturating_add(slippage.get()));
         let fee = spec.notional(level.px, position.saturating_abs()).share_rounded_up(costs);
-        Some(self.trip.so_far(wallet).saturating_add(worth).saturating_sub(cost).saturating_sub(fee))
+        Some(self.trip.so_far(wallet).saturating_add(spec.profit(worth, cost)).saturating_sub(fee))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{InstrumentSpec, InstrumentTable, Lots, Money, Product, Rate, Step, Symbol, VenueId};
+use crate::types::{Currency, InstrumentSpec, InstrumentTable, Lots, Money, Product, Rate, Step, Symbol, VenueId};
 
 /// The header of a journal, JSON in its file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,11 +50,23 @@ pub struct JournalInstrument {
     /// In 10⁻¹² of the settlement currency; as text, since JSON numbers are shorter.
     min_notional: String,
     max_leverage_e2: u32,
+    /// What it is settled in, where its name does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settle: Option<String>,
+    /// What an inverse contract is worth in 10⁻¹² of the quote currency, where that is not the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contract_value: Option<String>,
 }
 
 impl From<&InstrumentSpec> for JournalInstrument {
     fn from(spec: &InstrumentSpec) -> Self {
+        let usual = InstrumentSpec::new(spec.venue, spec.symbol, spec.product, spec.tick, spec.lot);
+        let differs =
+            |is_usual: fn(&InstrumentSpec, &InstrumentSpec) -> bool| !usual.is_some_and(|it| is_usual(&it, spec));
         Self {
+            settle: differs(|a, b| a.settle == b.settle).then(|| spec.settle.to_string()),
+            contract_value: differs(|a, b| a.contract_value == b.contract_value)
+                .then(|| spec.contract_value.get().to_string()),
             venue: spec.venue.0,
             symbol: spec.symbol.as_str().to_owned(),
             product: spec.product.name().to_owned(),
@@ -82,6 +94,15 @@ impl JournalInstrument {
         let product = Product::from_name(&self.product)?;
         let step = |(units, decimals): (u32, u8)| Step::new(units, decimals);
         let spec = InstrumentSpec::new(VenueId(self.venue), symbol, product, step(self.tick)?, step(self.lot)?)?;
+        let spec = match &self.contract_value {
+            Some(value) => spec.with_contract_value(Money::new(value.parse().ok()?))?,
+            None => spec,
+        };
+        let settle = match self.settle.as_deref() {
+            Some(name) if name == Currency::UNKNOWN.as_str() => Currency::UNKNOWN,
+            Some(name) => Currency::new(name.as_bytes())?,
+            None => spec.settle,
+        };
         Some(InstrumentSpec {
             maker_fee: Rate::new(self.maker_fee),
             taker_fee: Rate::new(self.taker_fee),
@@ -89,6 +110,7 @@ impl JournalInstrument {
             max_qty: Lots::new(self.max_qty),
             min_notional: Money::new(self.min_notional.parse().ok()?),
             max_leverage_e2: self.max_leverage_e2,
+            settle,
             ..spec
         })
     }
@@ -130,6 +152,13 @@ mod tests {
         specs[0].maker_fee = Rate::new(-5_000);
         specs[0].min_notional = Money::new(i128::MAX);
         (specs[0].min_qty, specs[0].max_qty, specs[0].max_leverage_e2) = (Lots::new(3), Lots::new(99), 12_500);
+        let coin = sidecar(&SyntheticConfig::new(VenueId::BINANCE_COINM, 3)).table().unwrap();
+        let coin = *coin.get(crate::types::InstrumentId(0)).unwrap();
+        specs.push(coin);
+        let whole = Money::new(7 * Money::ONE.get());
+        let other = coin.with_contract_value(whole).unwrap();
+        let symbol = Symbol::new(b"OTHERUSD_PERP").unwrap();
+        specs.push(InstrumentSpec { symbol, settle: Currency::USDT, ..other });
         let header = JournalHeader::new(7, &InstrumentTable::new(specs.clone()).unwrap(), "[risk]\n".to_owned());
         let text = serde_json::to_string(&header).unwrap();
         let again: JournalHeader = serde_json::from_str(&text).unwrap();

@@ -335,7 +335,7 @@ fn infer_named<E: fmt::Display>(
             let (tick, lot) = (step(d.px), step(d.qty));
             guesses
                 .push(format!("{symbol}: tick {tick}, lot {lot}: the most decimals seen; the venue's may be coarser"));
-            InstrumentMeta { symbol, tick, lot }
+            InstrumentMeta { symbol, tick, lot, ..InstrumentMeta::default() }
         })
         .collect();
     let meta =
@@ -431,7 +431,12 @@ mod tests {
         assert_eq!((found.meta.venue.as_str(), found.meta.product.as_str()), ("bybit", "linear"));
         assert_eq!(
             found.meta.instruments,
-            [InstrumentMeta { symbol: "XUSDT".into(), tick: "0.01".into(), lot: "0.1".into() }]
+            [InstrumentMeta {
+                symbol: "XUSDT".into(),
+                tick: "0.01".into(),
+                lot: "0.1".into(),
+                ..InstrumentMeta::default()
+            }]
         );
         assert_eq!(found.meta.clock, ClockKind::Unix);
     }

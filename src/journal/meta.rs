@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{InstrumentSpec, InstrumentTable, Product, Step, Symbol, VenueId};
+use crate::types::{Currency, InstrumentSpec, InstrumentTable, Money, Product, Step, Symbol, VenueId};
 
 /// What the receive times of a capture are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub enum ClockKind {
 }
 
 /// One instrument of a capture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstrumentMeta {
     /// The venue's name.
     pub symbol: String,
@@ -27,6 +27,13 @@ pub struct InstrumentMeta {
     pub tick: String,
     /// Lot size.
     pub lot: String,
+    /// What it is settled in, where its name does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<String>,
+    /// What an inverse contract is worth in the quote currency, where that is not the usual: 100 for BTCUSD and 10 for others on
+    /// Binance, 1 on Bybit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract_value: Option<String>,
 }
 
 /// Why something is missing.
@@ -125,6 +132,28 @@ pub fn meta_path(capture: &Path) -> PathBuf {
     capture.with_file_name(format!("{stem}.meta.json"))
 }
 
+impl InstrumentMeta {
+    /// With what the sidecar says of money.
+    fn settled(&self, mut spec: InstrumentSpec) -> Result<InstrumentSpec, MetaError> {
+        if let Some(text) = &self.contract_value {
+            let value = Money::parse(text.as_bytes()).ok().filter(|value| *value > Money::ZERO);
+            spec = value.and_then(|value| spec.with_contract_value(value)).ok_or_else(|| MetaError::Value {
+                key: "contract_value",
+                found: text.clone(),
+                allowed: "allowed is an amount above 0, of an inverse contract, of which a lot at one tick has at most twelve decimals",
+            })?;
+        }
+        if let Some(text) = &self.settle {
+            spec.settle = Currency::new(text.as_bytes()).ok_or_else(|| MetaError::Value {
+                key: "settle",
+                found: text.clone(),
+                allowed: "allowed are up to 15 capital letters and digits, like USDT",
+            })?;
+        }
+        Ok(spec)
+    }
+}
+
 impl CaptureMeta {
     /// Reads a sidecar.
     ///
@@ -187,9 +216,9 @@ impl CaptureMeta {
             let spec = InstrumentSpec::new(venue, symbol, product, tick, lot).ok_or_else(|| MetaError::Value {
                 key: "tick",
                 found: format!("{} with lot {}", meta.tick, meta.lot),
-                allowed: "allowed are at most twelve decimals of both together",
+                allowed: "allowed are at most twelve decimals of both together (inverse: of contract value times lot over tick)",
             })?;
-            specs.push(spec);
+            specs.push(meta.settled(spec)?);
         }
         InstrumentTable::new(specs).ok_or_else(|| MetaError::Value {
             key: "instruments",

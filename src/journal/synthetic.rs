@@ -122,6 +122,7 @@ pub fn sidecar(config: &SyntheticConfig) -> CaptureMeta {
         symbol: symbol(config.venue, idx),
         tick: "0.01".into(),
         lot: "0.001".into(),
+        ..InstrumentMeta::default()
     });
     CaptureMeta {
         venue: config.venue.name().into(),

@@ -82,7 +82,8 @@ pub struct Order {
     pub is_cancel_held: bool,
     /// Was on the venue when the engine came, and is kept by configuration.
     pub is_adopted: bool,
-    /// The least price at which capital counts it: a sale that takes may fill above its limit.
+    /// The least price at which capital counts it: a sale that takes may fill above its limit. Of an inverse contract, which is worth
+    /// more at a lower price, the greatest: a purchase that takes may fill below it. Zero: none.
     pub px_floor: Ticks,
     /// When to ask the venue about it; [`Nanos::MAX`]: no need.
     pub query_due: Nanos,
@@ -170,11 +171,12 @@ impl Order {
         }
     }
 
-    /// The price at which it may fill at its dearest: its limit, or the price of an amendment under way, and no less than
-    /// [`Self::px_floor`].
+    /// The price at which it may fill at its dearest, as a number that grows with the value ([`InstrumentSpec::dearness`]): its limit, or
+    /// the price of an amendment under way, and [`Self::px_floor`].
     #[inline]
-    pub fn px_max(&self) -> Ticks {
-        self.asked.map_or(self.px, |(asked, _)| asked.max(self.px)).max(self.px_floor)
+    pub(crate) fn dearness(&self, spec: &InstrumentSpec) -> Ticks {
+        let px = self.asked.map_or(self.px, |(asked, _)| spec.dearer(asked, self.px));
+        spec.dearness(spec.dearer(px, self.px_floor))
     }
 
     /// The greatest value that may still come of it: as [`Self::leaves_max`], confirmed and asked each at its own price.
@@ -182,10 +184,10 @@ impl Order {
     pub fn value_max(&self, spec: &InstrumentSpec) -> Money {
         let value = |px: Ticks, qty: Lots| {
             let leaves = qty.max(self.filled_told).saturating_sub(self.filled).max(Lots::ZERO);
-            spec.notional(px.max(self.px_floor), leaves)
+            spec.notional(spec.dearer(px, self.px_floor), leaves)
         };
         if self.state.is_final() {
-            return value(self.px_max(), Lots::ZERO);
+            return value(spec.dearness(self.dearness(spec)), Lots::ZERO);
         }
         let confirmed = value(self.px, self.qty);
         self.asked.map_or(confirmed, |(px, qty)| confirmed.max(value(px, qty)))

@@ -4,7 +4,7 @@
 
 use super::capital::money_of_e8;
 use super::{BreakerLevel, Refusal, Request, Risk, abs};
-use crate::types::{Lots, Money, Product, Rate, Side, Ticks};
+use crate::types::{Lots, Money, Rate, Side, Ticks};
 
 /// Something measured, or a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,8 +113,7 @@ impl Risk {
         let (age, most) = (r.now.saturating_since(r.confirmed_at), limits.stale_after_ns);
         let bound = Bound::AtMost(Measure::Nanos(most));
         add(Refusal::StaleBook, Some(age <= most), true, Some(Measure::Nanos(age)), bound);
-        let is_exact = r.spec.product != Product::Inverse;
-        add(Refusal::Product, Some(is_exact), true, Some(Measure::Is(is_exact)), Bound::Is(true));
+        add(Refusal::Currency, Some(limits.is_given), true, Some(Measure::Is(limits.is_given)), Bound::Is(true));
 
         let least = r.spec.min_qty.max(Lots::new(1));
         let is_good = r.qty >= least && r.qty <= r.spec.max_qty;
@@ -156,7 +155,8 @@ impl Risk {
 
         let after = others.qty.saturating_add(r.qty);
         let other = r.side.opposite();
-        let px = both.map(|(_, ask)| ask.px.max(r.px));
+        // Where it is worth most.
+        let px = both.map(|(bid, ask)| if r.spec.is_inverse() { bid.px.min(r.px) } else { ask.px.max(r.px) });
         let reached = px.map(|px| r.spec.notional(px, exposure.reached(r.side, after)));
         let beside = px.map(|px| r.spec.notional(px, exposure.reached(other, exposure.open[other as usize].qty)));
         let worst = reached.zip(beside).map(|(reached, beside)| abs(reached).max(abs(beside)));
@@ -173,7 +173,12 @@ impl Risk {
         let allowed = limits.slow.map_or(limits.gross_value_max, |_| self.slow.gross_max(r.now, limits));
         at_most(Refusal::SlowRisk, gross, allowed);
         at_most(Refusal::NetExposure, net, limits.net_value_max);
-        at_most(Refusal::Capital, both.map(|_| money_of_e8(self.committed_with(r, others))), self.capital);
+        let committed = if r.spec.is_inverse() {
+            self.committed_with::<true>(r, others)
+        } else {
+            self.committed_with::<false>(r, others)
+        };
+        at_most(Refusal::Capital, both.map(|_| money_of_e8(committed)), self.capital);
         // Exposure against what carries it, both times a hundred, so that the leverage stays whole.
         let carried = self.equity.saturating_mul(i64::from(limits.leverage_e2));
         let most = Money::new(carried.get().div_euclid(100));

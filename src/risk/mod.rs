@@ -25,7 +25,7 @@ pub use state::{RiskState, day_of};
 use self::capital::Reserve;
 use self::slow::SlowScale;
 use crate::book::Touch;
-use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Product, Rate, Side, Ticks, clamped_product};
+use crate::types::{CarriedKey, InstrumentSpec, Lots, Money, Nanos, Rate, Side, Ticks, clamped_product};
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)+) => {
@@ -68,8 +68,8 @@ refusals! {
     CrossedBook = "crossed_book",
     /// The touch was not confirmed for too long.
     StaleBook = "stale_book",
-    /// An inverse contract: its money is not exact here yet.
-    Product = "product",
+    /// No limits are configured in the currency in which the instrument is settled.
+    Currency = "currency",
     /// Below the instrument's smallest or above its largest quantity, or not positive.
     Quantity = "quantity",
     /// Below the instrument's smallest or above our largest value.
@@ -127,9 +127,11 @@ macro_rules! check {
     };
 }
 
-/// The limits. Money is in the settlement currency.
+/// The limits in one settlement currency, in which all money is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RiskLimits {
+    /// Whether they were given; if not, nothing is traded in the currency.
+    pub is_given: bool,
     /// Largest value of one order.
     pub order_value_max: Money,
     /// Largest value of one instrument's position, everything open counted as filled.
@@ -180,6 +182,7 @@ impl Default for RiskLimits {
     fn default() -> Self {
         let whole = |units: i128| Money::new(units * Money::ONE.get());
         Self {
+            is_given: true,
             order_value_max: whole(1_000),
             position_value_max: whole(5_000),
             gross_value_max: whole(20_000),
@@ -224,7 +227,8 @@ pub struct Request<'a> {
     pub level: BreakerLevel,
     /// Open quantity of the order that this one replaces (an amendment), and its value at its dearest price; else zero.
     pub replaces: (Lots, Money),
-    /// A sale that takes may fill above its limit: the price at which it is counted at least. Zero for others.
+    /// A sale that takes may fill above its limit: the price at which it is counted at least. Of an inverse contract, which is worth
+    /// more at a lower price, a purchase that takes: the price at which it is counted at most. Zero for others.
     pub px_floor: Ticks,
     /// Engine time.
     pub now: Nanos,
@@ -296,7 +300,7 @@ impl Exposure {
     }
 }
 
-/// The state that limits are checked against, beyond the single instrument.
+/// The state that limits are checked against, beyond the single instrument; of one settlement currency.
 #[derive(Debug)]
 pub struct Risk {
     limits: RiskLimits,
@@ -509,6 +513,13 @@ impl Risk {
         touch.bid.map_or(Ticks::ZERO, |level| level.px.saturating_add(level.px.share(self.limits.collar)))
     }
 
+    /// The lowest ask that a purchase may meet that is decided at this touch: at it an inverse contract is worth most.
+    #[cold]
+    pub fn lowest_ask(&self, touch: &Touch) -> Ticks {
+        let away = |px: Ticks| px.saturating_add(-px.share(self.limits.collar)).max(Ticks::new(1));
+        touch.ask.map_or(Ticks::ZERO, |level| away(level.px))
+    }
+
     /// Counts a refusal and returns it.
     #[cold]
     pub fn refuse(&mut self, refusal: Refusal) -> Refusal {
@@ -548,6 +559,21 @@ impl Risk {
     /// The first refusal that applies, not counted: [`Self::check`] for callers that hold on to the request.
     #[inline]
     pub fn verdict(&self, r: &Request<'_>) -> Option<Refusal> {
+        if r.spec.is_inverse() {
+            return self.inverse_verdict(r);
+        }
+        self.verdict_of::<false>(r)
+    }
+
+    /// Apart, so that what most orders are checked by stays as it is: inverse contracts are divided for.
+    #[cold]
+    #[inline(never)]
+    fn inverse_verdict(&self, r: &Request<'_>) -> Option<Refusal> {
+        self.verdict_of::<true>(r)
+    }
+
+    #[inline(always)]
+    fn verdict_of<const INVERSE: bool>(&self, r: &Request<'_>) -> Option<Refusal> {
         let limits = &self.limits;
         let exposure = r.exposure;
         let others = r.others();
@@ -565,9 +591,9 @@ impl Risk {
         check!(self, BookNotLive, r.is_book_live);
         check!(self, CrossedBook, bid.px < ask.px);
         check!(self, StaleBook, r.now.saturating_since(r.confirmed_at) <= limits.stale_after_ns);
-        check!(self, Product, r.spec.product != Product::Inverse);
+        check!(self, Currency, limits.is_given);
         check!(self, Quantity, r.qty >= r.spec.min_qty && r.qty <= r.spec.max_qty && r.qty > Lots::ZERO);
-        let value = r.spec.notional(r.px, r.qty);
+        let value = value_of::<INVERSE>(r.spec, r.px, r.qty);
         check!(self, Notional, value <= limits.order_value_max && (value >= r.spec.min_notional || r.reduce_only));
         if !shrinks {
             check!(self, Spread, is_within(ask.px.saturating_diff(bid.px), bid.px, limits.spread_max));
@@ -584,17 +610,17 @@ impl Risk {
         check!(self, OpenOrders, exposure.open_orders < limits.open_orders_max || !r.is_new());
         if !shrinks {
             let after = others.qty.saturating_add(r.qty);
-            let px = ask.px.max(r.px);
-            let reached = r.spec.notional(px, exposure.reached(r.side, after));
+            let px = if INVERSE { bid.px.min(r.px) } else { ask.px.max(r.px) };
+            let reached = value_of::<INVERSE>(r.spec, px, exposure.reached(r.side, after));
             let other = r.side.opposite();
-            let beside = r.spec.notional(px, exposure.reached(other, exposure.open[other as usize].qty));
+            let beside = value_of::<INVERSE>(r.spec, px, exposure.reached(other, exposure.open[other as usize].qty));
             let worst = abs(reached).max(abs(beside));
             check!(self, Position, worst <= limits.position_value_max);
             let gross = self.sums.gross.saturating_sub(exposure.counted.gross).saturating_add(worst);
             check!(self, GrossExposure, gross <= limits.gross_value_max);
             check!(self, SlowRisk, gross <= self.slow.gross_max(r.now, limits));
             check!(self, NetExposure, abs(self.net_with(r, reached)) <= limits.net_value_max);
-            check!(self, Capital, self.committed_with(r, others) <= self.capital_e8);
+            check!(self, Capital, self.committed_with::<INVERSE>(r, others) <= self.capital_e8);
             // gross / leverage <= equity, without the division.
             let carried = self.equity.saturating_mul(i64::from(limits.leverage_e2));
             check!(self, Leverage, gross.saturating_mul(100) <= carried);
@@ -640,9 +666,10 @@ impl Risk {
 
     /// What is committed at worst with the order, in 10⁻⁸ of the unit.
     #[inline]
-    fn committed_with(&self, r: &Request<'_>, others: OpenSide) -> i128 {
-        let px = r.px.max(r.px_floor);
-        let changed = others.with(r.qty, r.spec.notional(px, r.qty), px);
+    fn committed_with<const INVERSE: bool>(&self, r: &Request<'_>, others: OpenSide) -> i128 {
+        let px = if INVERSE { r.spec.dearer(r.px, r.px_floor) } else { r.px.max(r.px_floor) };
+        let dearness = if INVERSE { r.spec.dearness(px) } else { px };
+        let changed = others.with(r.qty, value_of::<INVERSE>(r.spec, px, r.qty), dearness);
         let [bid, ask] = &r.exposure.open;
         let (bid, ask) = if r.side == Side::Bid { (&changed, ask) } else { (bid, &changed) };
         let committed = r.exposure.committed_e8(r.spec, bid, ask, &Reserve::of(&self.reserves, &self.limits, r.spec));
@@ -667,6 +694,12 @@ impl Request<'_> {
             px_max: open.px_max,
         }
     }
+}
+
+/// [`InstrumentSpec::notional`] of what is known to be an inverse contract, or to be none.
+#[inline(always)]
+const fn value_of<const INVERSE: bool>(spec: &InstrumentSpec, px: Ticks, qty: Lots) -> Money {
+    if INVERSE { spec.inverse_value(px, qty) } else { spec.linear_value(px, qty) }
 }
 
 /// Whether a distance is at most the share `rate` of `reference`, without a division.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
-use crate::types::{Level, Step, Symbol, VenueId};
+use crate::types::{Level, Product, Step, Symbol, VenueId};
 
 fn spec() -> InstrumentSpec {
     let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
@@ -22,6 +22,21 @@ const NOTHING: (Lots, Money) = (Lots::ZERO, Money::ZERO);
 fn open(qty: i64, px: i64) -> OpenSide {
     let qty = Lots::new(qty);
     OpenSide::default().with(qty, spec().notional(Ticks::new(px), qty), Ticks::new(px))
+}
+
+fn open_of(spec: &InstrumentSpec, qty: i64, px: i64) -> OpenSide {
+    let (qty, px) = (Lots::new(qty), Ticks::new(px));
+    OpenSide::default().with(qty, spec.notional(px, qty), spec.dearness(px))
+}
+
+/// An inverse contract of which a lot is worth about as much of its coin as one of [`spec`] is of its money.
+fn inverse_spec() -> InstrumentSpec {
+    let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
+    let symbol = Symbol::new(b"BTCUSD").unwrap();
+    let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Inverse, step("0.1"), step("1")).unwrap();
+    let mut spec = spec.with_contract_value(whole(3_600_000)).unwrap();
+    spec.min_notional = whole(5);
+    spec
 }
 
 struct Case {
@@ -214,7 +229,7 @@ fn causes() -> Vec<(Refusal, Case)> {
         (Refusal::TradeCollar, Case { last: Some(632_000), ..case() }),
         (Refusal::TradeCollar, Case { last: None, ..case() }),
         (Refusal::StaleBook, Case { now: 7_000_000_000, ..case() }),
-        (Refusal::Product, Case { spec: InstrumentSpec { product: Product::Inverse, ..spec() }, ..case() }),
+        (Refusal::Currency, Case { limits: RiskLimits { is_given: false, ..RiskLimits::default() }, ..case() }),
         (Refusal::Quantity, Case { spec: InstrumentSpec { max_qty: Lots::new(9), ..spec() }, ..case() }),
         (Refusal::Quantity, Case { qty: 0, ..case() }),
         (Refusal::Notional, Case { qty: 17, ..case() }),
@@ -381,12 +396,11 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 /// What the long form says, and the verdict; with one check taken out of the latter.
 fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option<Refusal>) {
     let is = |bit: u8| d.flags & (1 << bit) != 0;
-    let mut spec = spec();
-    if d.flags.is_multiple_of(23) {
-        spec.product = Product::Inverse;
-    }
+    let is_inverse = d.replaces % 3 == 1;
+    let spec = if is_inverse { inverse_spec() } else { spec() };
     let [order, position, gross, net, capital, day_loss, drawdown] = d.money.map(whole);
     let limits = RiskLimits {
+        is_given: !d.flags.is_multiple_of(23),
         order_value_max: order,
         position_value_max: position,
         gross_value_max: gross,
@@ -419,7 +433,7 @@ fn both_forms(d: &Drawn, taken_out: Option<Refusal>) -> (Option<Refusal>, Option
     let mut exposure = Exposure {
         position: Lots::new(d.position),
         cost: spec.notional(Ticks::new(600_000), Lots::new(d.position)),
-        open: [open(d.open.0, 600_000), open(d.open.1, 600_001)],
+        open: [open_of(&spec, d.open.0, 600_000), open_of(&spec, d.open.1, 600_001)],
         open_orders: d.open_orders,
         last_new,
         ..Exposure::default()

@@ -16,7 +16,7 @@ use crate::journal::{LoadError, Tape};
 use crate::ring::{Flag, Producer, spsc};
 use crate::sim::{Market, QueueModel, QueuePosition, Venue, VenueLimits};
 use crate::strategy::Strategy;
-use crate::types::{InstrumentTable, Money, Rate, Record, VenueId};
+use crate::types::{InstrumentTable, Money, Rate, Record, SettleId, VenueId};
 use crate::venue::{FeedConfig, MarketFeed};
 
 /// What a replay needs beside capture, engine and strategy.
@@ -37,8 +37,8 @@ pub struct ReplayOptions {
     pub latency: SimLatency,
     /// How cancellations are shared out between what is ahead of our orders and what is behind.
     pub queue: QueuePosition,
-    /// Balance of the simulated account.
-    pub balance: Money,
+    /// Balances of the simulated account by settlement currency, in the order of [`InstrumentTable::currencies`].
+    pub balances: Vec<Money>,
     /// Leverage of the simulated account, in hundredths.
     pub leverage_e2: u32,
     /// Share of the value of its positions below which its equity may not fall, or they are liquidated; `None`: they never are.
@@ -52,9 +52,10 @@ pub struct ReplayOptions {
 }
 
 impl ReplayOptions {
-    /// The usual: one thread, a millisecond each way, 10,000 of the settlement currency at five times leverage.
+    /// The usual: one thread, a millisecond each way, 10,000 of each settlement currency at five times leverage.
     pub fn new(venue: VenueId, table: InstrumentTable) -> Self {
         Self {
+            balances: vec![Money::new(10_000 * Money::ONE.get()); table.currencies().len()],
             venues: vec![venue],
             table,
             feed: FeedConfig::default(),
@@ -63,7 +64,6 @@ impl ReplayOptions {
             idle: Idle::default(),
             latency: SimLatency::default(),
             queue: QueuePosition::default(),
-            balance: Money::new(10_000 * Money::ONE.get()),
             leverage_e2: 500,
             maintenance: Some(Rate::new(500_000)),
             command_log: None,
@@ -145,7 +145,7 @@ pub(super) fn assemble<S: Strategy + Send + 'static>(
         idle,
         latency,
         queue,
-        balance,
+        balances,
         leverage_e2,
         maintenance,
         command_log,
@@ -158,7 +158,8 @@ pub(super) fn assemble<S: Strategy + Send + 'static>(
 
     let listings = table.iter().map(|(_, spec)| (*spec, Market::Queue(QueueModel::with_position(queue)))).collect();
     let mut exchange = Venue::new(listings, VenueLimits { maintenance, ..VenueLimits::simulation() });
-    let account = exchange.open_account(balance, leverage_e2);
+    let balance = |settle: SettleId| balances.get(settle.idx()).copied().unwrap_or(Money::ZERO);
+    let account = exchange.open_account_with(balance, leverage_e2);
 
     let has_ended = Flag::new();
     let engine = Engine::new(&table, config, strategy);

@@ -22,10 +22,10 @@ use std::io::Write;
 use super::core::TIMER_NS;
 use super::duty::{Duty, DutyReport};
 use crate::ring::{Consumer, Flag, Producer};
-use crate::sim::{AccountId, FundingClock, Latency, Refusal, Venue, VenueEvent, Way};
+use crate::sim::{Account, AccountId, FundingClock, Latency, Refusal, Venue, VenueEvent, Way};
 use crate::types::{
     Ack, Balance, Command, CommandKind, Control, Event, InstrumentId, Level, Link, LinkKind, Lots, Meta, Money, Nanos,
-    Op, Position, Record, RecordSink, Reject, RejectKind,
+    Op, Position, Record, RecordSink, Reject, RejectKind, SettleId,
 };
 
 /// Items handled in one poll.
@@ -103,8 +103,8 @@ impl Ord for Pending {
 pub struct SimVenueReport {
     /// Positions by instrument, as the venue books them.
     pub positions: Vec<Lots>,
-    /// Wallet, as the venue books it.
-    pub wallet: Money,
+    /// Wallets by settlement currency, as the venue books them.
+    pub wallets: Vec<Money>,
     /// Commands taken.
     pub commands: u64,
     /// Orders still open at the end.
@@ -123,7 +123,7 @@ impl std::fmt::Debug for SimVenueReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SimVenueReport")
             .field("positions", &self.positions)
-            .field("wallet", &self.wallet)
+            .field("wallets", &self.wallets)
             .field("commands", &self.commands)
             .field("open_orders", &self.open_orders)
             .finish_non_exhaustive()
@@ -158,6 +158,8 @@ pub struct SimVenueDuty {
     log: Option<Box<dyn Write + Send>>,
     log_error: Option<std::io::Error>,
     observer: Option<Box<dyn Observer>>,
+    /// Wallets that the venue's news at hand moved; kept for its room.
+    moved_wallets: Vec<SettleId>,
     commands_count: u64,
     liquidations: u64,
     liquidated_at: Option<Nanos>,
@@ -212,6 +214,7 @@ impl SimVenueDuty {
             log,
             log_error: None,
             observer,
+            moved_wallets: Vec::new(),
             commands_count: 0,
             liquidations: 0,
             liquidated_at: None,
@@ -331,8 +334,11 @@ impl SimVenueDuty {
         self.timer_grid = at.get() / TIMER_NS;
         self.now = at;
         let meta = Meta::default();
-        let balance = self.balance();
-        self.schedule(at, Due::Tell(Event::Balance(balance)));
+        for settle in 0..self.venue.account(self.account).map_or(0, Account::wallets_len) {
+            if let Some(balance) = self.balance(SettleId(settle as u16)) {
+                self.schedule(at, Due::Tell(Event::Balance(balance)));
+            }
+        }
         for kind in [LinkKind::Market, LinkKind::Private, LinkKind::Trade] {
             self.schedule(at, Due::Tell(Event::Link(Link { meta, kind, is_up: true })));
         }
@@ -457,11 +463,19 @@ impl SimVenueDuty {
         // One message a piece of news would let a load-dependent way count each part of one event: they travel together.
         let at = self.ack_way.arrival(now);
         let mut moved: Option<InstrumentId> = None;
+        // More than one only where a liquidation, or one event, moved positions of several.
+        let mut wallets = std::mem::take(&mut self.moved_wallets);
         for idx in 0..self.venue.events().len() {
             let told = match &self.venue.events()[idx] {
                 VenueEvent::Order(record) => Event::Order(record.update(at)),
                 VenueEvent::Execution(execution) => {
                     moved = Some(execution.instrument);
+                    if let Some(owner) = self.venue.account(self.account)
+                        && let settle = owner.settle(execution.instrument)
+                        && !wallets.contains(&settle)
+                    {
+                        wallets.push(settle);
+                    }
                     execution.event(at)
                 }
                 VenueEvent::Trade { .. } => continue,
@@ -469,22 +483,29 @@ impl SimVenueDuty {
             self.schedule(at, Due::Tell(told));
         }
         self.venue.clear_events();
-        if let Some(instrument) = moved {
-            if let Some(account) = self.venue.account(self.account) {
-                let qty = account.holding(instrument).qty;
-                let meta = Meta { instrument, ..Meta::default() };
-                let position =
-                    Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO, asked_at: Nanos::ZERO };
-                self.schedule(at, Due::Tell(Event::Position(position)));
-            }
-            let balance = self.balance();
-            self.schedule(at, Due::Tell(Event::Balance(balance)));
+        if let Some(instrument) = moved
+            && let Some(account) = self.venue.account(self.account)
+        {
+            let qty = account.holding(instrument).qty;
+            let meta = Meta { instrument, ..Meta::default() };
+            let position = Position { meta, qty, entry_px: Money::ZERO, realised: Money::ZERO, asked_at: Nanos::ZERO };
+            self.schedule(at, Due::Tell(Event::Position(position)));
         }
+        for settle in wallets.drain(..) {
+            if let Some(balance) = self.balance(settle) {
+                self.schedule(at, Due::Tell(Event::Balance(balance)));
+            }
+        }
+        self.moved_wallets = wallets;
     }
 
-    fn balance(&self) -> Balance {
-        let wallet = self.venue.account(self.account).map_or(Money::ZERO, |account| account.balance());
-        Balance { meta: Meta::default(), wallet, available: wallet }
+    /// What the venue tells of a wallet; the first instrument that is settled in it names its currency.
+    fn balance(&self, settle: SettleId) -> Option<Balance> {
+        let account = self.venue.account(self.account)?;
+        let ids = (0..self.venue.instruments_len()).map(|idx| InstrumentId(idx as u16));
+        let instrument = ids.into_iter().find(|id| account.settle(*id) == settle).unwrap_or_default();
+        let wallet = account.balance_in(settle);
+        Some(Balance { meta: Meta { instrument, ..Meta::default() }, wallet, available: wallet })
     }
 
     fn open_orders(&self) -> usize {
@@ -539,7 +560,9 @@ impl Duty for SimVenueDuty {
         let position = |idx| account.map_or(Lots::ZERO, |a| a.holding(InstrumentId(idx as u16)).qty);
         DutyReport::SimVenue(Box::new(SimVenueReport {
             positions: (0..self.venue.instruments_len()).map(position).collect(),
-            wallet: account.map_or(Money::ZERO, |account| account.balance()),
+            wallets: account.map_or_else(Vec::new, |account| {
+                (0..account.wallets_len()).map(|idx| account.balance_in(SettleId(idx as u16))).collect()
+            }),
             commands: self.commands_count,
             open_orders: self.open_orders(),
             liquidations: self.liquidations,

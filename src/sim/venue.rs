@@ -19,7 +19,7 @@ use super::{
 };
 use crate::types::{
     BookState, Command, CommandKind, Event, InstrumentId, InstrumentSpec, Lots, Money, Nanos, OrderStatus, Product,
-    Rate, Side, Ticks, TimeInForce,
+    Rate, SettleId, Side, Ticks, TimeInForce,
 };
 use std::collections::{HashMap, VecDeque};
 
@@ -74,9 +74,15 @@ impl Venue {
         }
     }
 
-    /// Opens an account.
+    /// Opens an account with `start` of each settlement currency.
     pub fn open_account(&mut self, start: Money, leverage_e2: u32) -> AccountId {
-        self.accounts.push(Account::new(start, leverage_e2, self.listings.len()));
+        self.open_account_with(|_| start, leverage_e2)
+    }
+
+    /// Opens an account with `start` of a settlement currency; they are counted in the order in which instruments first have them.
+    pub fn open_account_with(&mut self, start: impl Fn(SettleId) -> Money, leverage_e2: u32) -> AccountId {
+        let specs = self.listings.iter().map(|listing| &listing.spec);
+        self.accounts.push(Account::of(specs, start, leverage_e2));
         // Spot is paid in full.
         for (idx, listing) in self.listings.iter().enumerate() {
             if listing.spec.product == Product::Spot
@@ -146,7 +152,7 @@ impl Venue {
                     return Err(Refusal::Margin);
                 }
             }
-            if !owner.can_open(instrument, spec, request.side, value, self.equity(account)) {
+            if !owner.can_open(instrument, spec, request.side, value, self.equity_for(account, instrument)) {
                 return Err(Refusal::Margin);
             }
         }
@@ -231,8 +237,8 @@ impl Venue {
                     return Err(Refusal::Margin);
                 }
             }
-            if more > Money::ZERO && !owner.can_open(record.instrument, &spec, record.side, more, self.equity(account))
-            {
+            let equity = self.equity_for(account, record.instrument);
+            if more > Money::ZERO && !owner.can_open(record.instrument, &spec, record.side, more, equity) {
                 return Err(Refusal::Margin);
             }
         }
@@ -412,18 +418,29 @@ impl Venue {
 
     /// Liquidates an account whose equity no longer covers the maintenance margin ([`VenueLimits::maintenance`]); returns whether it did.
     ///
-    /// Margin is common to all contracts. All open orders are cancelled; then position after position, the greatest first, is taken over until
+    /// Margin is common to all contracts that are settled in one currency. All open orders are cancelled; then position after position, the greatest first, is taken over until
     /// the equity covers what is left. A position is taken over at the price at which its maintenance margin is gone, the mark less (for a short:
     /// plus) the maintenance rate, and pays a taker's fee: what is left of the margin is lost with it, as where the venue takes over at the
     /// bankruptcy price. There is no insurance fund: a market that jumps beyond it leaves a wallet below zero.
     pub fn work_margin(&mut self, account: AccountId, now: Nanos) -> bool {
         let Some(rate) = self.limits.maintenance else { return false };
-        if self.is_covered(account, rate) {
+        let wallets = self.account(account).map_or(0, Account::wallets_len);
+        // Each wallet carries its own; none answers for another.
+        let mut was_one = false;
+        for idx in 0..wallets {
+            was_one |= self.work_margin_in(account, SettleId(idx as u16), rate, now);
+        }
+        was_one
+    }
+
+    fn work_margin_in(&mut self, account: AccountId, settle: SettleId, rate: Rate, now: Nanos) -> bool {
+        if self.is_covered(account, settle, rate) {
             return false;
         }
         for idx in 0..self.listings.len() {
             let id = InstrumentId(idx as u16);
-            if self.listings[idx].spec.product == Product::Spot {
+            let is_carried = self.accounts[account.0 as usize].settle(id) == settle;
+            if self.listings[idx].spec.product == Product::Spot || !is_carried {
                 continue;
             }
             let nos = self.open[self.open_idx(account, id)].clone();
@@ -433,8 +450,8 @@ impl Venue {
                 }
             });
         }
-        while !self.is_covered(account, rate) {
-            let held = (0..self.listings.len()).map(|idx| InstrumentId(idx as u16));
+        while !self.is_covered(account, settle, rate) {
+            let held = self.carried_by(account, settle);
             let Some((id, _)) = held.map(|id| (id, self.held_value(account, id))).max_by_key(|(_, value)| *value)
             else {
                 break;
@@ -454,14 +471,17 @@ impl Venue {
         }
     }
 
-    /// Whether the equity covers the maintenance margin of all positions; without any it does.
-    fn is_covered(&self, account: AccountId, rate: Rate) -> bool {
-        if account.0 as usize >= self.accounts.len() {
-            return true;
-        }
-        let held = (0..self.listings.len()).map(|idx| self.held_value(account, InstrumentId(idx as u16)));
+    /// The instruments that a wallet carries.
+    fn carried_by(&self, account: AccountId, settle: SettleId) -> impl Iterator<Item = InstrumentId> {
+        let owner = &self.accounts[account.0 as usize];
+        (0..self.listings.len()).map(|idx| InstrumentId(idx as u16)).filter(move |id| owner.settle(*id) == settle)
+    }
+
+    /// Whether the equity of a settlement currency covers the maintenance margin of all its positions; without any it does.
+    fn is_covered(&self, account: AccountId, settle: SettleId, rate: Rate) -> bool {
+        let held = self.carried_by(account, settle).map(|id| self.held_value(account, id));
         let needed = held.fold(Money::ZERO, Money::saturating_add);
-        needed == Money::ZERO || self.equity(account) > needed.share_rounded_up(rate)
+        needed == Money::ZERO || self.equity_in(account, settle) > needed.share_rounded_up(rate)
     }
 
     fn take_over(&mut self, account: AccountId, instrument: InstrumentId, rate: Rate, now: Nanos) {
@@ -535,14 +555,14 @@ impl Venue {
         instrument: InstrumentId,
         leverage_e2: u32,
     ) -> Result<(), Refusal> {
-        let equity = self.accounts.get(account.0 as usize).map(|_| self.equity(account)).ok_or(Refusal::Unknown)?;
-        if instrument.idx() >= self.listings.len() {
+        if account.0 as usize >= self.accounts.len() || instrument.idx() >= self.listings.len() {
             return Err(Refusal::Unknown);
         }
+        let equity = self.equity_for(account, instrument);
         let owner = &mut self.accounts[account.0 as usize];
         let before = owner.holding(instrument).leverage_e2;
         owner.set_leverage(instrument, leverage_e2);
-        if leverage_e2 < before && owner.margin() > equity {
+        if leverage_e2 < before && owner.margin(owner.settle(instrument)) > equity {
             owner.set_leverage(instrument, before);
             return Err(Refusal::Margin);
         }
@@ -559,10 +579,21 @@ impl Venue {
         self.accounts.len()
     }
 
-    /// Returns the balance plus unrealised profit at mark prices.
+    /// Returns the balance plus unrealised profit at mark prices, of the first settlement currency.
     pub fn equity(&self, account: AccountId) -> Money {
+        self.equity_in(account, SettleId::default())
+    }
+
+    /// Returns the equity that carries the positions of an instrument.
+    fn equity_for(&self, account: AccountId, instrument: InstrumentId) -> Money {
+        let settle = self.account(account).map_or(SettleId::default(), |account| account.settle(instrument));
+        self.equity_in(account, settle)
+    }
+
+    /// Returns the balance plus unrealised profit at mark prices, of a settlement currency.
+    pub fn equity_in(&self, account: AccountId, settle: SettleId) -> Money {
         self.account(account).map_or(Money::ZERO, |account| {
-            account.equity(|id| {
+            account.equity(settle, |id| {
                 let listing = &self.listings[id.idx()];
                 // A position without any price left is valued at its entry by a mark of zero only if it cost nothing.
                 (&listing.spec, self.mark(id).unwrap_or(Ticks::ZERO))

@@ -388,7 +388,7 @@ impl Coin {
 pub(super) fn wallet(venue: &Venue, account: AccountId) -> Option<String> {
     let owner = venue.account(account)?;
     let equity = venue.equity(account);
-    let margin = owner.margin();
+    let margin = owner.margin(crate::types::SettleId::default());
     let available = equity.saturating_sub(margin).max(Money::ZERO);
     let unrealised = equity.saturating_sub(owner.balance());
     let position_margin =

@@ -89,7 +89,7 @@ impl Strategy for ImbalanceTaker {
             return;
         }
         let side = if lean > 0.0 { Side::Bid } else { Side::Ask };
-        let one_lot = view.spec.notional(Ticks::new(mid as i64), Lots::new(1)).get().max(1);
+        let one_lot = view.spec.quote_value(Ticks::new(mid as i64), Lots::new(1)).get().max(1);
         let qty = i64::try_from(config.trade_value.get() / one_lot).unwrap_or(i64::MAX).max(view.spec.min_qty.get());
         memory.tried_at = view.now;
         memory.entered_at = view.now;

@@ -66,7 +66,7 @@ impl MarketMaker {
 
     /// Lots worth `value` at `px`, at least the instrument's minimum.
     fn lots_worth(value: Money, px: Ticks, spec: &InstrumentSpec) -> i64 {
-        let one_lot = spec.notional(px, Lots::new(1)).get().max(1);
+        let one_lot = spec.quote_value(px, Lots::new(1)).get().max(1);
         i64::try_from(value.get() / one_lot).unwrap_or(i64::MAX)
     }
 }

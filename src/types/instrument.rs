@@ -1,13 +1,14 @@
 //! What is traded: steps, limits and fees of each instrument.
 
-use super::{InstrumentId, Lots, Money, Rate, Step, Symbol, Ticks, VenueId, clamped_product};
+use super::{Currency, InstrumentId, Lots, Money, Rate, Step, Symbol, Ticks, VenueId, clamped_product};
 
 /// How an instrument turns price and quantity into money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Product {
     /// Perpetual or future settled in the quote currency: value = price · quantity.
     Linear,
-    /// Contract settled in the base currency: value is not a terminating decimal. Market data only, for now.
+    /// Contract of a fixed value in the quote currency, settled in the base currency: value = quantity · contract value / price,
+    /// which rarely terminates in decimals; `inverse` states how it is rounded.
     Inverse,
     /// Spot pair: value = price · quantity, paid at once.
     Spot,
@@ -42,6 +43,10 @@ pub struct InstrumentSpec {
     pub tick: Step,
     /// Size of one lot.
     pub lot: Step,
+    /// What it is settled in: profits, fees, funding, margin.
+    pub settle: Currency,
+    /// Inverse: what one whole unit of quantity is worth in the quote currency. One whole unit for others.
+    pub contract_value: Money,
     /// Value of one lot at a price of one tick.
     pub tick_lot_value: Money,
     /// Fee of a resting fill, as a share of its value.
@@ -60,18 +65,30 @@ pub struct InstrumentSpec {
 
 impl InstrumentSpec {
     /// Makes an instrument with Bybit's ordinary fees, a minimum of one lot and no value floor; change the public
-    /// fields for others. `None` if tick times lot has more than twelve decimals, so that money could not be exact.
+    /// fields for others. What it is settled in is told by its name ([`Currency::of`]); what an inverse contract is worth by its
+    /// venue: 100 USD of bitcoin and 10 of everything else on Binance, 1 USD on Bybit.
+    ///
+    /// `None` if money could not be exact: tick times lot has more than twelve decimals, or, of an inverse contract, the value
+    /// of a lot at one tick does.
     pub fn new(venue: VenueId, symbol: Symbol, product: Product, tick: Step, lot: Step) -> Option<Self> {
-        let decimals = u32::from(tick.decimals()) + u32::from(lot.decimals());
-        let missing = Money::DECIMALS.checked_sub(decimals)?;
-        let value = i128::from(tick.units()) * i128::from(lot.units()) * 10i128.pow(missing);
+        let settle = Currency::of(product, &symbol);
+        let (contract_value, value) = if product == Product::Inverse {
+            let contract_value = Self::usual_contract_value(venue, &symbol);
+            (contract_value, Self::inverse_unit(tick, lot, contract_value)?)
+        } else {
+            let decimals = u32::from(tick.decimals()) + u32::from(lot.decimals());
+            let missing = Money::DECIMALS.checked_sub(decimals)?;
+            (Money::ONE, Money::new(i128::from(tick.units()) * i128::from(lot.units()) * 10i128.pow(missing)))
+        };
         Some(Self {
             venue,
             symbol,
             product,
             tick,
             lot,
-            tick_lot_value: Money::new(value),
+            settle,
+            contract_value,
+            tick_lot_value: value,
             maker_fee: Rate::new(20_000),
             taker_fee: Rate::new(55_000),
             min_qty: Lots::new(1),
@@ -81,18 +98,57 @@ impl InstrumentSpec {
         })
     }
 
-    /// Value of `qty` (signed) at `px`, clamped to the range of [`Money`].
+    /// Value of `qty` (signed) at `px` in the settlement currency, clamped to the range of [`Money`]. That of an inverse contract is
+    /// rounded, see [`Self::inverse_value`].
     #[inline]
     pub const fn notional(&self, px: Ticks, qty: Lots) -> Money {
+        if self.is_inverse() {
+            return self.inverse_value(px, qty);
+        }
+        self.linear_value(px, qty)
+    }
+
+    /// [`Self::notional`] of what is no inverse contract.
+    #[inline(always)]
+    pub(crate) const fn linear_value(&self, px: Ticks, qty: Lots) -> Money {
         let product = px.get() as i128 * qty.get() as i128;
         Money::new(clamped_product(product, self.tick_lot_value.get()))
     }
+}
+
+/// Place of a settlement currency among those of a process, dense from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(transparent)]
+pub struct SettleId(pub u16);
+
+impl SettleId {
+    /// The index, for slices.
+    #[inline]
+    pub const fn idx(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What each instrument is settled in, and the currencies, each once, in the order in which instruments first have them.
+pub(crate) fn settles_of<'a>(specs: impl Iterator<Item = &'a InstrumentSpec>) -> (Vec<SettleId>, Vec<Currency>) {
+    let mut currencies = Vec::new();
+    let settles = specs.map(|spec| {
+        let at = currencies.iter().position(|known| *known == spec.settle).unwrap_or_else(|| {
+            currencies.push(spec.settle);
+            currencies.len() - 1
+        });
+        SettleId(at as u16)
+    });
+    (settles.collect(), currencies)
 }
 
 /// All instruments of a process, by id and by name; fixed after start-up.
 #[derive(Clone, Debug, Default)]
 pub struct InstrumentTable {
     specs: Vec<InstrumentSpec>,
+    /// What each is settled in, and what there is.
+    settles: Vec<SettleId>,
+    currencies: Vec<Currency>,
     /// Open addressing by [`hash`]; 0 is empty, otherwise id + 1. At most half full, so a look-up ends.
     slots: Vec<u16>,
 }
@@ -107,7 +163,9 @@ impl InstrumentTable {
         if specs.len() > Self::LEN_MAX {
             return None;
         }
-        let mut table = Self { slots: vec![0; (specs.len() * 2).next_power_of_two().max(8)], specs };
+        let (settles, currencies) = settles_of(specs.iter());
+        let mut table =
+            Self { slots: vec![0; (specs.len() * 2).next_power_of_two().max(8)], specs, settles, currencies };
         for idx in 0..table.specs.len() {
             let spec = table.specs[idx];
             if table.find(spec.venue, spec.symbol.as_bytes()).is_some() {
@@ -145,6 +203,17 @@ impl InstrumentTable {
     #[inline]
     pub fn get(&self, id: InstrumentId) -> Option<&InstrumentSpec> {
         self.specs.get(id.idx())
+    }
+
+    /// What the instrument is settled in, as a place in [`Self::currencies`]; the first for an instrument that is not known.
+    #[inline]
+    pub fn settle(&self, id: InstrumentId) -> SettleId {
+        self.settles.get(id.idx()).copied().unwrap_or_default()
+    }
+
+    /// The settlement currencies, each once, in the order in which instruments first have them. By [`SettleId`].
+    pub fn currencies(&self) -> &[Currency] {
+        &self.currencies
     }
 
     /// How many there are.

@@ -6,10 +6,12 @@
 mod board;
 mod calendar;
 mod command;
+mod currency;
 mod decimal;
 mod event;
 mod id;
 mod instrument;
+mod inverse;
 mod listing;
 mod num;
 mod record;
@@ -17,6 +19,7 @@ mod record;
 pub use board::BoardSlot;
 pub use calendar::date;
 pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
+pub use currency::Currency;
 pub use decimal::{DecimalError, Step};
 pub(crate) use event::byte_enum;
 pub use event::{
@@ -25,7 +28,8 @@ pub use event::{
     Signal, Ticker, Top, TopCheck, Trade,
 };
 pub use id::{ClientOrderId, InstrumentId, Side, Symbol, VenueId};
-pub use instrument::{InstrumentSpec, InstrumentTable, Product};
+pub(crate) use instrument::settles_of;
+pub use instrument::{InstrumentSpec, InstrumentTable, Product, SettleId};
 pub use listing::{ContractKind, Kline, Listing, ListingStatus, MarketSnapshot, Unusable};
 pub(crate) use num::clamped_product;
 pub use num::{Lots, Money, Nanos, NanosDelta, Rate, Ticks};

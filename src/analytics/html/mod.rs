@@ -85,7 +85,8 @@ fn write_head(out: &mut String, report: &Report, title: &str) -> std::fmt::Resul
     let drawdown = report.drawdown.as_ref().and_then(|it| it.share);
     let books = if report.identity.holds { "good" } else { "bad" };
     for (name, class, value) in [
-        ("Profit", sign, money(report.pnl.total)),
+        ("Settled in", "", report.currency.clone()),
+        ("Profit", sign, money(report, report.pnl.total)),
         ("Return", sign, percent(report.returns.total_return, 3)),
         ("Sharpe", "", number(report.returns.performance.sharpe, 2)),
         ("Max drawdown", "", percent(drawdown, 3)),
@@ -158,9 +159,9 @@ fn write_tables(out: &mut String, report: &Report) -> std::fmt::Result {
                 it.symbol.clone(),
                 it.position.clone(),
                 it.fills.to_string(),
-                money(it.turnover),
+                money(report, it.turnover),
                 format!("{} / {}", it.quantity_filled, it.quantity_sent),
-                money(it.pnl.total),
+                money(report, it.pnl.total),
                 it.trips.closed.to_string(),
                 percent(it.trips.win_rate, 1),
             ]

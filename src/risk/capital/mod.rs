@@ -12,6 +12,14 @@
 //! An order is counted at the dearest price at which it may fill: its limit; while an amendment is under way the dearer of
 //! both; and for a sale that takes, which may fill above its limit, no less than the bid raised by the collar.
 //!
+//! An inverse contract is counted in coins, and is worth more of them at a lower price: its dearest price is the lowest at which
+//! the order may fill, and it is a purchase that takes which may fill below its limit, by no more than the collar under the ask.
+//! What it rests on holds in coins as it does in money: who is long loses without a bound as the price falls to zero, and who is
+//! short no more than the value at the entry; but in isolated margin the venue closes either when a leverage's share of the cost
+//! is lost. A long position is then worth its cost and that share more, which is the greatest value that fees and funding
+//! are reserved for; a short one is worth less. Values are truncated ([`InstrumentSpec::inverse_value`]), and parts of an order are
+//! together worth no more than the whole, so that what was counted for it is enough for any number of fills.
+//!
 //! A funding payment turns its reserve into a loss, and the next payment needs a reserve of its own: when there is none left,
 //! the engine closes what it holds ([`Risk::is_over_committed`](super::Risk::is_over_committed)).
 //!
@@ -62,7 +70,8 @@ fn div_ceil(amount: i128, by: i128) -> i128 {
     amount.div_euclid(by) + i128::from(amount.rem_euclid(by) != 0)
 }
 
-/// Open quantity per side (bid, ask), its value at the dearest prices, and the dearest price since the side was last empty.
+/// Open quantity per side (bid, ask), its value at the dearest prices, and the dearest price since the side was last empty, as a number
+/// that grows with the value ([`InstrumentSpec::dearness`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct OpenSide {
     /// Quantity.
@@ -100,7 +109,15 @@ impl OpenSide {
         if beyond.get() <= 0 {
             return Money::ZERO;
         }
-        self.value.min(spec.notional(self.px_max, beyond))
+        let value =
+            if spec.is_inverse() { self.inverse_value(spec, beyond) } else { spec.linear_value(self.px_max, beyond) };
+        self.value.min(value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn inverse_value(&self, spec: &InstrumentSpec, qty: Lots) -> Money {
+        spec.inverse_value(spec.dearness(self.px_max), qty)
     }
 }
 

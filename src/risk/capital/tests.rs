@@ -39,8 +39,17 @@ fn spec(idx: usize, product: Product) -> InstrumentSpec {
     let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
     let symbol = Symbol::new(format!("X{idx}").as_bytes()).unwrap();
     let mut spec = InstrumentSpec::new(VenueId::BYBIT, symbol, product, step("0.01"), step("0.01")).unwrap();
+    if product == Product::Inverse {
+        // A lot is worth one coin at a hundred, as one of the others is worth one unit of money there.
+        spec = spec.with_contract_value(whole(10_000)).unwrap();
+    }
     spec.min_notional = Money::ZERO;
     spec
+}
+
+/// Of a price and another at which it may fill, the one at which that is worth more.
+fn dearer(spec: &InstrumentSpec, px: i64, other: i64) -> i64 {
+    if spec.is_inverse() { px.min(other) } else { px.max(other) }
 }
 
 /// An order of ours as the venue has it.
@@ -49,7 +58,7 @@ struct Open {
     side: Side,
     px: i64,
     qty: i64,
-    /// A sale that takes may be filled above its limit, as far as this.
+    /// A sale that takes may be filled above its limit, as far as this; a purchase of an inverse contract below it.
     px_best: i64,
     /// Price and quantity of an amendment under way.
     asked: Option<(i64, i64)>,
@@ -59,7 +68,7 @@ struct Open {
 #[derive(Clone, Copy, Debug, Default)]
 struct Pocket {
     qty: i64,
-    /// Cost in ticks times lots, positive.
+    /// Cost in the money's unit, positive.
     cost: i128,
     /// What was lost for good, in the money's unit: losses of closed parts, at most their margin, and fees.
     lost: i128,
@@ -67,29 +76,30 @@ struct Pocket {
 
 impl Pocket {
     fn fill(&mut self, spec: &InstrumentSpec, leverage: i128, side: Side, px: i64, qty: i64) {
-        let unit = spec.tick_lot_value.get();
         let sign = side.sign();
-        let fee = |value: i128| (value * unit * 55_000 + ONE - 1) / ONE;
+        let value = |qty: i64| spec.notional(Ticks::new(px), Lots::new(qty)).get();
+        let fee = |value: i128| (value * 55_000 + ONE - 1) / ONE;
         let closed = if self.qty.signum() == -sign { qty.min(self.qty.abs()) } else { 0 };
         if closed > 0 {
             let cost = self.cost * i128::from(closed) / i128::from(self.qty.abs());
-            let got = i128::from(px) * i128::from(closed);
-            let loss = if self.qty > 0 { cost - got } else { got - cost };
+            let got = value(closed);
+            // What is worth less was lost by who is long, and of an inverse contract by who is short.
+            let loss = if (self.qty > 0) != spec.is_inverse() { cost - got } else { got - cost };
             // The venue closes the position before it has lost more than its margin.
             let most = cost / leverage;
-            self.lost += loss.min(most) * unit + fee(got.min(cost + most));
+            self.lost += loss.min(most) + fee(got.min(cost + most));
             self.cost -= cost;
             self.qty += closed * sign;
         }
         let opened = qty - closed;
         self.qty += opened * sign;
-        self.cost += i128::from(px) * i128::from(opened);
-        self.lost += fee(i128::from(px) * i128::from(opened));
+        self.cost += value(opened);
+        self.lost += fee(value(opened));
     }
 
     /// Margin, and fee, extra fee and funding of the dearest value before liquidation.
-    fn committed(&self, spec: &InstrumentSpec, leverage: i128) -> i128 {
-        let value = self.cost * spec.tick_lot_value.get();
+    fn committed(&self, leverage: i128) -> i128 {
+        let value = self.cost;
         let margin = value / leverage;
         margin + (value + margin) * (55_000 + 20_000 + 375_000) / ONE
     }
@@ -98,7 +108,7 @@ impl Pocket {
 /// The most that is committed or lost at any instant, over every order in which the open orders may fill, each in whole at
 /// any of its prices or never.
 fn worst(spec: &InstrumentSpec, leverage: i128, pocket: Pocket, open: &[Open]) -> i128 {
-    let now = pocket.committed(spec, leverage) + pocket.lost;
+    let now = pocket.committed(leverage) + pocket.lost;
     (0..open.len())
         .flat_map(|idx| {
             let order = open[idx];
@@ -142,17 +152,21 @@ enum Move {
     },
 }
 
-fn steps() -> impl Strategy<Value = Vec<Move>> {
+/// Orders of up to `qty_max` lots: 58 of them fit into the capital.
+fn steps(qty_max: i64) -> impl Strategy<Value = Vec<Move>> {
     let step = prop_oneof![
-        4 => (0usize..2, any::<bool>(), 0i64..300, 1i64..4_000, any::<bool>())
+        4 => (0usize..2, any::<bool>(), 0i64..300, 1i64..qty_max, any::<bool>())
             .prop_map(|(idx, is_bid, off, qty, takes)| Move::Place { idx, is_bid, off, qty, takes }),
-        2 => (0usize..8, 0i64..300, 1i64..4_000).prop_map(|(pick, off, qty)| Move::Amend { pick, off, qty }),
+        2 => (0usize..8, 0i64..300, 1i64..qty_max).prop_map(|(pick, off, qty)| Move::Amend { pick, off, qty }),
         2 => (0usize..8, any::<bool>()).prop_map(|(pick, is_done)| Move::Answer { pick, is_done }),
         3 => (0usize..8, 1i64..=4).prop_map(|(pick, share)| Move::Fill { pick, share }),
         1 => (0usize..8).prop_map(|pick| Move::Cancel { pick }),
     ];
     proptest::collection::vec(step, 1..60)
 }
+
+const USUAL: [Product; 2] = [Product::Linear, Product::Spot];
+const INVERSE: [Product; 2] = [Product::Inverse, Product::Inverse];
 
 /// Two instruments, what the risk books of them, and what is true.
 struct World {
@@ -165,13 +179,13 @@ struct World {
 }
 
 impl World {
-    fn new(capital: i128) -> Self {
+    fn new(capital: i128, products: [Product; 2]) -> Self {
         let mut risk = Risk::new(limits(capital));
         risk.on_equity(whole(1_000_000), Nanos::new(1));
         risk.set_trading(true);
         Self {
             risk,
-            specs: [spec(0, Product::Linear), spec(1, Product::Spot)],
+            specs: [spec(0, products[0]), spec(1, products[1])],
             exposures: [Exposure::default(); 2],
             pockets: [Pocket::default(); 2],
             open: Vec::new(),
@@ -191,20 +205,22 @@ impl World {
     /// Quantity and value as the engine counts them.
     fn counted(&self, idx: usize, order: &Open) -> (Lots, Money) {
         let spec = &self.specs[idx];
-        let value = |px: i64, qty: i64| spec.notional(Ticks::new(px.max(order.px_best)), Lots::new(qty));
+        let value = |px: i64, qty: i64| spec.notional(Ticks::new(dearer(spec, px, order.px_best)), Lots::new(qty));
         let (px, qty) = order.asked.unwrap_or((order.px, order.qty));
         (Lots::new(order.qty.max(qty)), value(order.px, order.qty).max(value(px, qty)))
     }
 
-    fn px_max(order: &Open) -> Ticks {
-        Ticks::new(order.asked.map_or(order.px, |(px, _)| px.max(order.px)).max(order.px_best))
+    fn dearness(&self, idx: usize, order: &Open) -> Ticks {
+        let spec = &self.specs[idx];
+        let px = order.asked.map_or(order.px, |(px, _)| dearer(spec, px, order.px));
+        spec.dearness(Ticks::new(dearer(spec, px, order.px_best)))
     }
 
     fn change(&mut self, at: usize, after: Option<Open>) {
         let (idx, before) = self.open[at];
         let old = self.counted(idx, &before);
         let (new, px) =
-            after.map_or(((Lots::ZERO, Money::ZERO), Ticks::ZERO), |o| (self.counted(idx, &o), Self::px_max(&o)));
+            after.map_or(((Lots::ZERO, Money::ZERO), Ticks::ZERO), |o| (self.counted(idx, &o), self.dearness(idx, &o)));
         self.exposures[idx].open[before.side as usize].replace(old, new, px);
         match after {
             Some(order) => self.open[at].1 = order,
@@ -234,7 +250,7 @@ impl World {
             is_closing: false,
             level: BreakerLevel::Normal,
             replaces,
-            px_floor: if order.px_best > order.px { Ticks::new(order.px_best) } else { Ticks::ZERO },
+            px_floor: if order.px_best != order.px { Ticks::new(order.px_best) } else { Ticks::ZERO },
             now: Nanos::new(1),
             is_book_live: true,
             touch: &touch,
@@ -254,11 +270,16 @@ impl World {
                 let side = if is_bid { Side::Bid } else { Side::Ask };
                 let px = if is_bid != takes { 10_000 - off } else { 10_001 + off };
                 let highest = self.risk.highest_bid(&Self::touch()).get();
-                let px_best = if takes && !is_bid { highest.max(px) } else { px };
+                let lowest = self.risk.lowest_ask(&Self::touch()).get();
+                let px_best = match self.specs[idx].is_inverse() {
+                    true if takes && is_bid => lowest.min(px),
+                    false if takes && !is_bid => highest.max(px),
+                    _ => px,
+                };
                 let order = Open { side, px, qty, px_best, asked: None };
                 if self.open.len() < 5 && self.ask(idx, &order, (Lots::ZERO, Money::ZERO)) {
                     self.passed += 1;
-                    let (counted, px) = (self.counted(idx, &order), Self::px_max(&order));
+                    let (counted, px) = (self.counted(idx, &order), self.dearness(idx, &order));
                     let open = &mut self.exposures[idx].open[side as usize];
                     *open = open.with(counted.0, counted.1, px);
                     self.open.push((idx, order));
@@ -273,7 +294,8 @@ impl World {
                 let px = if order.side == Side::Bid { 10_000 - off } else { 10_001 + off };
                 let replaces = self.counted(idx, &order);
                 if self.ask(idx, &Open { px, qty, px_best: px, ..order }, replaces) {
-                    let px_best = order.px.min(px);
+                    // No dearer than either.
+                    let px_best = if self.specs[idx].is_inverse() { order.px.max(px) } else { order.px.min(px) };
                     self.change(pick, Some(Open { px_best, asked: Some((px, qty)), ..order }));
                 }
             }
@@ -295,7 +317,7 @@ impl World {
                 self.pockets[idx].fill(&spec, leverage, order.side, px, qty);
                 let exposure = &mut self.exposures[idx];
                 exposure.position = Lots::new(self.pockets[idx].qty);
-                let cost = self.pockets[idx].cost * spec.tick_lot_value.get();
+                let cost = self.pockets[idx].cost;
                 exposure.cost = Money::new(cost * i128::from(exposure.position.get().signum()));
                 let rest = order.qty - qty;
                 self.change(pick, (rest > 0).then_some(Open { qty: rest, ..order }));
@@ -325,8 +347,23 @@ proptest! {
 
     /// Whatever is asked for and however it fills, never more than the capital is at stake.
     #[test]
-    fn twelve_are_twelve(steps in steps()) {
-        let mut world = World::new(12);
+    fn twelve_are_twelve(steps in steps(4_000)) {
+        let mut world = World::new(12, USUAL);
+        for step in steps {
+            world.take(step);
+            let most = world.oracle();
+            prop_assert!(most <= whole(12).get(), "{most} of 12 at {step:?}: {:?} {:?}", world.pockets, world.open);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// The same of twelve coins, of which inverse contracts are worth more at lower prices.
+    #[test]
+    fn twelve_coins_are_twelve(steps in steps(100)) {
+        let mut world = World::new(12, INVERSE);
         for step in steps {
             world.take(step);
             let most = world.oracle();
@@ -338,26 +375,29 @@ proptest! {
 /// With the check taken out the oracle finds more than the capital: it is no test that cannot fail.
 #[test]
 fn without_the_check_twelve_are_more() {
-    let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let found = runner.run(&steps(), |steps| {
-        let mut world = World::new(12);
-        world.risk.taken_out = Some(Refusal::Capital);
-        for step in steps {
-            world.take(step);
-            prop_assert!(world.oracle() <= whole(12).get());
-        }
-        Ok(())
-    });
-    assert!(found.is_err());
+    for products in [USUAL, INVERSE] {
+        let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        let found = runner.run(&steps(4_000), |steps| {
+            let mut world = World::new(12, products);
+            world.risk.taken_out = Some(Refusal::Capital);
+            for step in steps {
+                world.take(step);
+                prop_assert!(world.oracle() <= whole(12).get());
+            }
+            Ok(())
+        });
+        assert!(found.is_err(), "{products:?}");
+    }
 }
 
 /// The reserve is no wider than it must be: with one order more than fits, the oracle finds the breach.
 #[test]
 fn what_fits_is_let_through_and_no_more() {
     let order = |qty| Open { side: Side::Bid, px: 10_000, qty, px_best: 10_000, asked: None };
-    let most =
-        (1..100_000).take_while(|&qty| World::new(12).ask(0, &order(qty), (Lots::ZERO, Money::ZERO))).count() as i64;
+    let most = (1..100_000)
+        .take_while(|&qty| World::new(12, USUAL).ask(0, &order(qty), (Lots::ZERO, Money::ZERO)))
+        .count() as i64;
     let spec = spec(0, Product::Linear);
     let committed = |qty| worst(&spec, LEVERAGE, Pocket::default(), &[order(qty)]);
     let (at_most, beyond) = (committed(most), committed(most + 1));

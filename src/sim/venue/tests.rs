@@ -240,7 +240,7 @@ proptest! {
         for mark in marks {
             marked(&mut venue, mark);
             venue.work_margin(account, now());
-            prop_assert!(venue.is_covered(account, Rate::new(500_000)));
+            prop_assert!(venue.is_covered(account, SettleId::default(), Rate::new(500_000)));
             venue.assert_invariants();
         }
     }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::rest::{RestClient, RestError, escape};
 use crate::types::{
-    ContractKind, InstrumentSpec, Kline, Listing, ListingStatus, Lots, MarketSnapshot, Money, Nanos, Product, Rate,
-    Step, Symbol, Unusable, VenueId,
+    ContractKind, Currency, InstrumentSpec, Kline, Listing, ListingStatus, Lots, MarketSnapshot, Money, Nanos, Product,
+    Rate, Step, Symbol, Unusable, VenueId,
 };
 
 /// Most candles of one request.
@@ -269,6 +269,7 @@ pub(super) fn listing(product: Product, name: &str, item: &Value) -> Result<List
     let text = |field: &str| item[field].as_str().unwrap_or_default().to_owned();
     let (base, quote) = (text("baseCoin"), text("quoteCoin"));
     let settle = given(item, "settleCoin").map_or_else(|| quote.clone(), str::to_owned);
+    spec.settle = Currency::new(settle.as_bytes()).unwrap_or(spec.settle);
     let status = match item["status"].as_str() {
         Some("Trading") if item["isPreListing"].as_bool() == Some(true) => ListingStatus::PreLaunch,
         Some("Trading") => ListingStatus::Trading,

@@ -70,6 +70,7 @@ fn streams(feed: &Feed) -> Option<Vec<Stream>> {
         symbol: (*symbol).to_owned(),
         tick: (*tick).to_owned(),
         lot: (*lot).to_owned(),
+        ..InstrumentMeta::default()
     };
     let meta = CaptureMeta {
         venue: venue.name().to_owned(),

@@ -107,6 +107,12 @@ impl Market {
         let failed = |e: std::io::Error| Failure::file(path, e);
         let files = [path.to_owned()];
         let captures = find(&files, reading.venue.as_deref(), &reading.instruments, base, say)?;
+        if let [one, other, ..] = captures.table.currencies() {
+            return Err(Failure::usage(format!(
+                "{}: settles in {one} and in {other}; allowed is one currency, for sets are ranked by one equity",
+                path.display()
+            )));
+        }
         let mut parts = vec![fingerprint_file(path).map_err(failed)?];
         let sidecar = Some(meta_path(path)).filter(|sidecar| sidecar.exists());
         for file in sidecar.into_iter().chain(side_snapshots(path).into_iter().map(|(file, _)| file)) {
@@ -189,6 +195,14 @@ impl Markets {
                 return Err(Failure::usage(format!(
                     "{} and {} overlap in time: what one is chosen by would be what the other is judged by; sweep them one by one",
                     before.key.name, after.key.name
+                )));
+            }
+        }
+        for (one, other) in all.iter().zip(all.iter().skip(1)) {
+            if one.captures.table.currencies() != other.captures.table.currencies() {
+                return Err(Failure::usage(format!(
+                    "{} and {} settle in different currencies; sweep them one by one",
+                    one.key.name, other.key.name
                 )));
             }
         }

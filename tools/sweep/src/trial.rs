@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use tercel::analytics::stats::{Performance, ratio, returns};
-use tercel::analytics::{Reference, Report, ReportInput, Session, SessionConfig};
+use tercel::analytics::{Reference, Report, ReportInput, SessionConfig, Sessions};
 use tercel::backtest::{BacktestError, Captures, judge, play};
 use tercel::config::{Config, SignedMoneyText};
 use tercel::ring::Flag;
@@ -127,14 +127,15 @@ impl Counted {
 
 /// Watches a replay, and notes what was counted when a window ends.
 struct Windows {
-    session: Session,
+    /// Of the one currency that a capture of a sweep settles in.
+    sessions: Sessions,
     window_ns: u64,
     /// At the end of each window but the last.
     marks: Vec<Counted>,
     marks_max: usize,
 }
 
-fn report_of(session: &Session) -> Report {
+fn report_of(sessions: &Sessions) -> Report {
     let input = ReportInput {
         kind: String::new(),
         strategy: String::new(),
@@ -142,12 +143,12 @@ fn report_of(session: &Session) -> Report {
         reference: Reference::Instrument(Default::default()),
         venue: None,
     };
-    Report::new(session, &input)
+    Report::new(&sessions.all()[0], &input)
 }
 
 impl Windows {
     fn end_of_next(&self) -> Option<Nanos> {
-        let start = self.session.started_at()?;
+        let start = self.sessions.all()[0].started_at()?;
         let windows = self.marks.len() as u64 + 1;
         (self.marks.len() < self.marks_max).then(|| start.saturating_add(windows * self.window_ns))
     }
@@ -157,13 +158,13 @@ impl Observer for Windows {
     fn on_event(&mut self, event: &Event<'_>) {
         // As samples are taken: the state after everything that happened until the window's end, that moment included.
         while self.end_of_next().is_some_and(|end| event.meta().recv > end) {
-            self.marks.push(Counted::of(&report_of(&self.session)));
+            self.marks.push(Counted::of(&report_of(&self.sessions)));
         }
-        self.session.on_event(event);
+        self.sessions.on_event(event);
     }
 
     fn on_command(&mut self, command: &Command) {
-        self.session.on_command(command);
+        self.sessions.on_command(command);
     }
 }
 
@@ -184,17 +185,17 @@ fn played(config: &Config, plan: &TrialPlan<'_>, stop: &Flag) -> Result<Vec<Fold
     let captures = plan.captures.priced(&config);
     let watching =
         SessionConfig { sample_ns: plan.sample_ns, limits: config.engine().limits, ..SessionConfig::default() };
+    let reference = Reference::Instrument(Default::default());
     let watcher = Windows {
-        session: Session::new(&captures.table, watching),
+        sessions: Sessions::new(&captures.table, &watching, &reference),
         window_ns: plan.window_ns.unwrap_or(u64::MAX),
         marks: Vec::new(),
         marks_max: plan.folds - 1,
     };
     let (outcome, mut watcher) = play(&captures, &config, plan.feed, watcher, stop.clone())?;
-    watcher.session.finish();
-    let reference = Reference::Instrument(Default::default());
-    let played = judge(&outcome, &watcher.session, "Backtest", Vec::new(), reference, &config);
-    let report = &played.report;
+    watcher.sessions.finish();
+    let played = judge(&outcome, &watcher.sessions, "Backtest", Vec::new(), reference, &config);
+    let report = &played.reports.all[0];
     if report.span.is_none() {
         return Err(BacktestError::Failed("the session never began".to_owned()));
     }
@@ -349,8 +350,12 @@ mod tests {
         let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, step, step).unwrap();
         let table = InstrumentTable::new(vec![spec]).unwrap();
         let config = SessionConfig { sample_ns: 10, ..SessionConfig::default() };
-        let mut watched =
-            Windows { session: Session::new(&table, config), window_ns: 20, marks: Vec::new(), marks_max: 2 };
+        let mut watched = Windows {
+            sessions: Sessions::new(&table, &config, &Reference::Instrument(Default::default())),
+            window_ns: 20,
+            marks: Vec::new(),
+            marks_max: 2,
+        };
         let money = |units: i128| Money::new(units * Money::ONE.get());
         let meta = |at: u64| Meta { recv: Nanos::new(at), seq: at, ..Meta::default() };
         let wallet = money(1000);
@@ -373,7 +378,7 @@ mod tests {
             }));
         }
         watched.on_event(&Event::Timer(meta(165)));
-        watched.session.finish();
+        watched.sessions.finish();
         watched
     }
 
@@ -384,7 +389,7 @@ mod tests {
             Captures { files: Vec::new(), venues: Vec::new(), table: InstrumentTable::new(Vec::new()).unwrap() };
         let (feed, window_ns) = (FeedConfig::default(), Some(20));
         let plan = TrialPlan { captures: &captures, folds: 3, window_ns, sample_ns: 10, feed };
-        let report = report_of(&watched.session);
+        let report = report_of(&watched.sessions);
         let found = fold_results(&report, &watched.marks, &plan, None, None).unwrap();
         let of = |idx: usize| found[idx].figures.clone().unwrap();
         let told: Vec<_> = (0..3)

@@ -398,6 +398,8 @@ fn everything_is_checked_before_anything_is_played() {
     assert!(refused(sweep(&dir, "out", &captures).args(["--jobs", "0"]), 2).contains("found 0"));
     let twice = [captures[0].clone(), captures[1].clone(), captures[0].clone()];
     assert!(refused(&mut sweep(&dir, "out", &twice), 2).contains("overlap in time"));
+    let coins = ["--venue", "binance-coinm", "--instruments", "BTCUSD_PERP:0.1:1,ETHUSD_PERP:0.01:1"];
+    assert!(refused(sweep(&dir, "out", &captures).args(coins), 2).contains("settles in BTC and in ETH"));
 
     // A sweep that has changed is refused by name, and begun anew if that is asked for.
     ended(&mut sweep(&dir, "out", &captures), 0);

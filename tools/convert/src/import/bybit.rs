@@ -193,7 +193,12 @@ mod tests {
     use tercel::venue::{Arrival, FeedConfig, MarketFeed};
 
     fn table() -> InstrumentTable {
-        let instrument = InstrumentMeta { symbol: "AUSDT".into(), tick: "0.5".into(), lot: "0.01".into() };
+        let instrument = InstrumentMeta {
+            symbol: "AUSDT".into(),
+            tick: "0.5".into(),
+            lot: "0.01".into(),
+            ..InstrumentMeta::default()
+        };
         let (venue, product, clock) = ("bybit".to_owned(), "linear".to_owned(), ClockKind::Unix);
         CaptureMeta { venue, product, instruments: vec![instrument], clock, recording: None }.table().unwrap()
     }

@@ -186,7 +186,7 @@ fn sidecar(args: &ImportArgs) -> Outcome<Option<CaptureMeta>> {
             return Err(Failure::usage(format!("--instrument: found `{symbol}`, allowed are letters without quotes")));
         }
         let [symbol, tick, lot] = [symbol, tick, lot].map(str::to_owned);
-        instruments.push(InstrumentMeta { symbol, tick, lot });
+        instruments.push(InstrumentMeta { symbol, tick, lot, ..InstrumentMeta::default() });
     }
     let (venue, product, clock) = (venue.to_owned(), product.to_owned(), ClockKind::Unix);
     let meta = CaptureMeta { venue, product, instruments, clock, recording: None };
