@@ -99,7 +99,7 @@ impl InstrumentSpec {
     }
 
     /// Value of `qty` (signed) at `px` in the settlement currency, clamped to the range of [`Money`]. That of an inverse contract is
-    /// rounded, see [`Self::inverse_value`].
+    /// rounded, see the module `inverse`.
     #[inline]
     pub const fn notional(&self, px: Ticks, qty: Lots) -> Money {
         if self.is_inverse() {

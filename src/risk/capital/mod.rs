@@ -71,7 +71,7 @@ fn div_ceil(amount: i128, by: i128) -> i128 {
 }
 
 /// Open quantity per side (bid, ask), its value at the dearest prices, and the dearest price since the side was last empty, as a number
-/// that grows with the value ([`InstrumentSpec::dearness`]).
+/// that grows with the value (`InstrumentSpec::dearness`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct OpenSide {
     /// Quantity.
