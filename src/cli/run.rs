@@ -158,7 +158,6 @@ pub fn tell_ran(config: &Config, access: &Access, outcome: &LiveOutcome, first_e
         outcome.gateway.sent + outcome.rest_orders.as_ref().map_or(0, |orders| orders.sent),
         outcome.gateway.lost_links,
     );
-    print_refused(outcome);
     print_connections(outcome);
     for error in first_errors {
         println!("  refused: {error}");
@@ -166,7 +165,7 @@ pub fn tell_ran(config: &Config, access: &Access, outcome: &LiveOutcome, first_e
 }
 
 /// What refused orders, as often as it did.
-fn print_refused(outcome: &LiveOutcome) {
+pub fn print_refused(outcome: &LiveOutcome) {
     let engine = &outcome.core.engine;
     let mut by: Vec<_> = engine.refused.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
     by.extend((engine.orders.rejected > 0).then(|| format!("the venue {}", engine.orders.rejected)));

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::guarded::GuardArgs;
 use super::journal::write_json;
 use super::memory::RssBytes;
-use super::run::{first_errors, tell_ran};
+use super::run::{first_errors, print_refused, tell_ran};
 use super::session::{End, Ended, TradeArgs, play};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment, Ratio, Size, parse_duration};
@@ -169,6 +169,7 @@ pub fn run(args: &SoakArgs) -> Outcome {
     let json = args.engine.json.as_deref();
     if json.is_none_or(|file| file.as_os_str() != "-") {
         tell_ran(&config, &access, &ended.outcome, &first_errors(&ended.outcome));
+        print_refused(&ended.outcome);
     }
     conclude(&terms, &ended, &sampler.samples, json)
 }
