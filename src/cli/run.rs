@@ -164,16 +164,6 @@ pub fn tell_ran(config: &Config, access: &Access, outcome: &LiveOutcome, first_e
     }
 }
 
-/// What refused orders, as often as it did.
-pub fn print_refused(outcome: &LiveOutcome) {
-    let engine = &outcome.core.engine;
-    let mut by: Vec<_> = engine.refused.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
-    by.extend((engine.orders.rejected > 0).then(|| format!("the venue {}", engine.orders.rejected)));
-    if !by.is_empty() {
-        println!("orders refused by: {}", by.join(", "));
-    }
-}
-
 /// What the connections went through, as far as there is something to say.
 fn print_connections(outcome: &LiveOutcome) {
     let feed = &outcome.feed;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::guarded::GuardArgs;
 use super::journal::write_json;
 use super::memory::RssBytes;
-use super::run::{first_errors, print_refused, tell_ran};
+use super::run::{first_errors, tell_ran};
 use super::session::{End, Ended, TradeArgs, play};
 use super::{EngineArgs, Exit, Failure, Outcome};
 use crate::config::{Config, Environment, Ratio, Size, parse_duration};
@@ -169,7 +169,6 @@ pub fn run(args: &SoakArgs) -> Outcome {
     let json = args.engine.json.as_deref();
     if json.is_none_or(|file| file.as_os_str() != "-") {
         tell_ran(&config, &access, &ended.outcome, &first_errors(&ended.outcome));
-        print_refused(&ended.outcome);
     }
     conclude(&terms, &ended, &sampler.samples, json)
 }
@@ -226,6 +225,9 @@ fn conclude(terms: &Terms, ended: &Ended, samples: &Samples, json: Option<&Path>
     let is_met = findings.iter().all(Finding::is_met);
     if json.is_none_or(|file| file.as_os_str() != "-") {
         print!("{}", table(&findings));
+        if let Some(by) = facts.refused_text() {
+            println!("orders refused by: {by}");
+        }
         let missed = findings.iter().filter(|it| !it.is_met()).count();
         let verdict = if is_met { "soak PASSED" } else { "soak FAILED" };
         println!("{verdict}: {} of {} conditions met", findings.len() - missed, findings.len());

@@ -418,8 +418,8 @@ impl Venue {
 
     /// Liquidates an account whose equity no longer covers the maintenance margin ([`VenueLimits::maintenance`]); returns whether it did.
     ///
-    /// Margin is common to all contracts that are settled in one currency. All open orders are cancelled; then position after position, the greatest first, is taken over until
-    /// the equity covers what is left. A position is taken over at the price at which its maintenance margin is gone, the mark less (for a short:
+    /// Margin is common to all contracts that are settled in one currency. All open orders are cancelled; then position after position,
+    /// the greatest first, is taken over until the equity covers what is left. A position is taken over at the price at which its maintenance margin is gone, the mark less (for a short:
     /// plus) the maintenance rate, and pays a taker's fee: what is left of the margin is lost with it, as where the venue takes over at the
     /// bankruptcy price. There is no insurance fund: a market that jumps beyond it leaves a wallet below zero.
     pub fn work_margin(&mut self, account: AccountId, now: Nanos) -> bool {

@@ -74,6 +74,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What refused orders, by name and number; `None` if nothing did.
+    pub fn refused_text(&self) -> Option<String> {
+        let names: Vec<_> = self.refused_by.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
     /// From what a run left behind. `venue`: positions by instrument, wallet and number of open orders; `None` if it cannot be had.
     pub fn new(
         outcome: &LiveOutcome,

@@ -84,8 +84,8 @@ pub fn judge(terms: &Terms, facts: &Facts, samples: &Samples) -> Vec<Finding> {
             format!("of {} instruments, {} had market data and an order", facts.instruments, facts.assets)
         }),
         at_least("trades", terms.trades_min, facts.trades, || format!("{} round trips were completed", facts.trades)),
-        error_rate("errors of messages", "messages", terms, &facts.messages, &[]),
-        error_rate("errors of orders", "orders", terms, &facts.orders, &facts.refused_by),
+        error_rate("errors of messages", "messages", terms, &facts.messages, None),
+        error_rate("errors of orders", "orders", terms, &facts.orders, facts.refused_text()),
         capital(terms, facts),
         left_open(facts),
         memory(terms, samples),
@@ -114,15 +114,14 @@ fn error_rate(
     of: &str,
     terms: &Terms,
     errors: &Errors,
-    refused_by: &[(&str, u64)],
+    refused_by: Option<String>,
 ) -> Finding {
     let Errors { refused, unknown, mismatched, of: all } = *errors;
     let found = format!("{:.6} ({} of {all})", errors.rate(), errors.count());
     Finding::new(condition, format!("{} or less", terms.error_rate_max), found).unless(
         errors.rate() <= terms.error_rate_max,
         || {
-            let names: Vec<_> = refused_by.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+            let by = refused_by.map_or(String::new(), |by| format!(" ({by})"));
             format!("of {all} {of}, {refused} were refused{by}, {unknown} unknown, {mismatched} mismatched")
         },
     )
