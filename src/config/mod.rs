@@ -1088,6 +1088,16 @@ mod tests {
     }
 
     #[test]
+    fn beside_the_embedded_venue_memory_is_locked_only_if_it_must_be_and_old_depths_are_played() {
+        let of = |text: &str| Config::parse(text, Path::new("my.toml")).unwrap();
+        let custom = "[venue]\nenvironment = \"custom\"\nws = \"ws://127.0.0.1:1\"\nrest = \"http://127.0.0.1:1\"\n";
+        assert_eq!(of("").lock_memory(), LockMemory::No);
+        assert_eq!(of("[threads]\nlock-memory = \"yes\"\n").lock_memory(), LockMemory::Yes);
+        assert_eq!(of(custom).lock_memory(), LockMemory::Auto);
+        assert_eq!(of("[venue]\nbook-depth = 500\n").venue.book_depth, 500);
+    }
+
+    #[test]
     fn errors_name_file_line_key_found_and_allowed() {
         for (text, wants) in [
             ("[risk]\ncapitol = \"5\"\n", vec!["my.toml", "line 2", "capitol", "expected one of", "capital"]),
