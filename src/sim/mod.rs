@@ -16,6 +16,7 @@ mod funding;
 mod latency;
 mod market;
 mod matching;
+mod open;
 mod order;
 mod population;
 mod position;

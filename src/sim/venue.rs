@@ -10,18 +10,20 @@
 use super::{
     account::Account,
     market::Market,
+    open::{OpenOrders, Part},
     order::{CancelReason, Fill, Incoming, LinkId, OrderNo, OwnerId, Report, SelfTrade},
     record::{
         AccountId, AmendRequest, Execution, ExecutionKind, OrderKind, OrderRecord, PlaceRequest, Refusal, VenueEvent,
         VenueLimits,
     },
-    records::OrderRecords,
+    records::{NumberHasher, OrderRecords},
 };
 use crate::types::{
     BookState, Command, CommandKind, Event, InstrumentId, InstrumentSpec, Lots, Money, Nanos, OrderStatus, Product,
     Rate, SettleId, Side, Ticks, TimeInForce,
 };
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 
 struct Listing {
     spec: InstrumentSpec,
@@ -36,9 +38,9 @@ pub struct Venue {
     listings: Vec<Listing>,
     accounts: Vec<Account>,
     orders: OrderRecords,
-    by_link: HashMap<(AccountId, LinkId), OrderNo>,
-    /// Open orders by account and instrument, oldest first; see [`Self::open_idx`].
-    open: Vec<Vec<OrderNo>>,
+    by_link: HashMap<(AccountId, LinkId), OrderNo, BuildHasherDefault<NumberHasher>>,
+    /// Open orders by account and instrument; see [`Self::open_idx`].
+    open: Vec<OpenOrders>,
     closed: VecDeque<OrderNo>,
     executions: VecDeque<Execution>,
     executions_count: u64,
@@ -60,7 +62,7 @@ impl Venue {
             listings: listings.into_iter().map(listing).collect(),
             accounts: Vec::new(),
             orders: OrderRecords::default(),
-            by_link: HashMap::new(),
+            by_link: HashMap::default(),
             open: Vec::new(),
             closed: VecDeque::with_capacity(limits.closed_orders_max + 1),
             executions: VecDeque::with_capacity(limits.executions_max),
@@ -91,7 +93,7 @@ impl Venue {
                 account.set_leverage(InstrumentId(idx as u16), 100);
             }
         }
-        self.open.resize_with(self.accounts.len() * self.listings.len(), Vec::new);
+        self.open.resize_with(self.accounts.len() * self.listings.len(), OpenOrders::default);
         AccountId((self.accounts.len() - 1) as u32)
     }
 
@@ -132,7 +134,7 @@ impl Venue {
         if !request.link.is_none() && self.by_link.contains_key(&(account, request.link)) {
             return Err(Refusal::DuplicateLink);
         }
-        let open = &self.open[self.open_idx(account, instrument)];
+        let open = self.open[self.open_idx(account, instrument)].nos();
         if open.len() >= self.limits.open_orders_max {
             return Err(Refusal::TooManyOrders { max: self.limits.open_orders_max });
         }
@@ -147,7 +149,7 @@ impl Venue {
                 return Err(Refusal::SmallNotional { value, min: spec.min_notional });
             }
             if spec.product == Product::Spot && request.side == Side::Ask {
-                let promised = self.open_leaves(open, Side::Ask, false);
+                let promised = self.promised_to_sell(open);
                 if qty > owner.holding(instrument).qty.saturating_sub(promised) {
                     return Err(Refusal::Margin);
                 }
@@ -183,7 +185,7 @@ impl Venue {
             self.by_link.insert((account, request.link), no);
         }
         let at = self.open_idx(account, instrument);
-        self.open[at].push(no);
+        self.open[at].push(&record, &self.listings[instrument.idx()].spec);
         let order = Incoming {
             no,
             owner: OwnerId(account.0),
@@ -230,8 +232,7 @@ impl Venue {
             let more = spec.notional(px, leaves).saturating_sub(spec.notional(record.px, record.unfilled()));
             let owner = &self.accounts[account.0 as usize];
             if spec.product == Product::Spot && record.side == Side::Ask {
-                let promised =
-                    self.open_leaves(&self.open[self.open_idx(account, record.instrument)], Side::Ask, false);
+                let promised = self.promised_to_sell(self.open[self.open_idx(account, record.instrument)].nos());
                 let others = promised.saturating_sub(record.unfilled());
                 if leaves > owner.holding(record.instrument).qty.saturating_sub(others) {
                     return Err(Refusal::Margin);
@@ -269,7 +270,7 @@ impl Venue {
             if instrument.is_some_and(|only| only != id) {
                 continue;
             }
-            let nos = self.open[self.open_idx(account, id)].clone();
+            let nos = self.open[self.open_idx(account, id)].nos().to_vec();
             self.with_market(id, now, |market, out| {
                 for &no in &nos {
                     market.cancel(no, CancelReason::ByUser, out);
@@ -443,7 +444,7 @@ impl Venue {
             if self.listings[idx].spec.product == Product::Spot || !is_carried {
                 continue;
             }
-            let nos = self.open[self.open_idx(account, id)].clone();
+            let nos = self.open[self.open_idx(account, id)].nos().to_vec();
             self.with_market(id, now, |market, out| {
                 for &no in &nos {
                     market.cancel(no, CancelReason::Liquidation, out);
@@ -656,7 +657,7 @@ impl Venue {
     /// Returns the open orders of an account in an instrument, oldest first.
     pub fn open_orders(&self, account: AccountId, instrument: InstrumentId) -> impl Iterator<Item = &OrderRecord> {
         let open = (account.0 as usize) < self.accounts.len() && instrument.idx() < self.listings.len();
-        let nos = if open { &self.open[self.open_idx(account, instrument)][..] } else { &[] };
+        let nos = if open { self.open[self.open_idx(account, instrument)].nos() } else { &[] };
         nos.iter().filter_map(|no| self.orders.get(*no))
     }
 
@@ -678,8 +679,16 @@ impl Venue {
         self.accounts.iter().for_each(Account::assert_invariants);
         for record in self.orders.newest_first() {
             let open = &self.open[self.open_idx(record.account, record.instrument)];
-            assert_eq!(record.is_open(), open.contains(&record.no), "an order is open in both tables or in neither");
+            assert_eq!(
+                record.is_open(),
+                open.nos().contains(&record.no),
+                "an order is open in both tables or in neither"
+            );
             assert!(record.filled <= record.qty, "an order is never filled beyond its quantity");
+        }
+        for (idx, open) in self.open.iter().enumerate() {
+            let records = open.nos().iter().filter_map(|no| self.orders.get(*no));
+            open.assert_sums(records, &self.listings[idx % self.listings.len()].spec);
         }
         for listing in &self.listings {
             if let Market::Matching(market) = &listing.market {
@@ -696,9 +705,9 @@ impl Venue {
         self.find_order(account, no).filter(|record| record.is_open()).ok_or(Refusal::UnknownOrder)
     }
 
-    fn open_leaves(&self, open: &[OrderNo], side: Side, reduce_only: bool) -> Lots {
+    fn promised_to_sell(&self, open: &[OrderNo]) -> Lots {
         let mine = open.iter().filter_map(|no| self.orders.get(*no));
-        mine.filter(|record| record.side == side && record.reduce_only == reduce_only)
+        mine.filter(|record| record.side == Side::Ask && !record.reduce_only)
             .fold(Lots::ZERO, |sum, record| sum.saturating_add(record.unfilled()))
     }
 
@@ -706,7 +715,7 @@ impl Venue {
     fn reducible(&self, account: AccountId, instrument: InstrumentId, side: Side) -> Lots {
         let position = self.accounts[account.0 as usize].holding(instrument).qty.get();
         let open = position.saturating_mul(-side.sign()).max(0);
-        let promised = self.open_leaves(&self.open[self.open_idx(account, instrument)], side, true);
+        let promised = self.open[self.open_idx(account, instrument)].promised(side);
         Lots::new(open).saturating_sub(promised).max(Lots::ZERO)
     }
 
@@ -783,17 +792,17 @@ impl Venue {
 
     fn book_fill(&mut self, instrument: InstrumentId, fill: &Fill, now: Nanos) {
         let mark = self.mark(instrument).unwrap_or(fill.px);
-        let spec = self.listings[instrument.idx()].spec;
-        let Some(record) = self.orders.get_mut(fill.no) else { return };
-        let account = record.account;
+        let spec = &self.listings[instrument.idx()].spec;
+        let Some(account) = self.orders.get(fill.no).map(|record| record.account) else { return };
         let effect =
-            self.accounts[account.0 as usize].fill(instrument, &spec, fill.side, fill.px, fill.qty, fill.is_maker);
+            self.accounts[account.0 as usize].fill(instrument, spec, fill.side, fill.px, fill.qty, fill.is_maker);
         let value = spec.notional(fill.px, fill.qty);
-        record.filled = record.filled.saturating_add(fill.qty);
-        record.filled_value = record.filled_value.saturating_add(value);
-        record.fees = record.fees.saturating_add(effect.fee);
-        record.status = if fill.leaves.is_zero() { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
-        let order = Some(*record);
+        let order = self.modify(fill.no, now, |record| {
+            record.filled = record.filled.saturating_add(fill.qty);
+            record.filled_value = record.filled_value.saturating_add(value);
+            record.fees = record.fees.saturating_add(effect.fee);
+            record.status = if fill.leaves.is_zero() { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+        });
         self.push_execution(Execution {
             no: 0,
             kind: ExecutionKind::Trade,
@@ -812,7 +821,7 @@ impl Venue {
             mark,
             at: now,
         });
-        self.change(fill.no, now, |_| {});
+        self.events.extend(order.map(VenueEvent::Order));
     }
 
     fn push_execution(&mut self, mut execution: Execution) {
@@ -825,52 +834,49 @@ impl Venue {
         self.events.push(VenueEvent::Execution(execution));
     }
 
-    /// Changes a record, tells so, and files it away if that ended it.
+    /// Changes a record and tells so.
     fn change(&mut self, no: OrderNo, now: Nanos, change: impl FnOnce(&mut OrderRecord)) {
-        let Some(record) = self.orders.get_mut(no) else { return };
+        let order = self.modify(no, now, change);
+        self.events.extend(order.map(VenueEvent::Order));
+    }
+
+    /// Changes a record, and files it away if that ended it; returns it as it is then.
+    fn modify(&mut self, no: OrderNo, now: Nanos, change: impl FnOnce(&mut OrderRecord)) -> Option<OrderRecord> {
+        let record = self.orders.get_mut(no)?;
+        let spec = &self.listings[record.instrument.idx()].spec;
+        let before = Part::of(record, spec);
         change(record);
         record.updated = now;
         let record = *record;
-        self.events.push(VenueEvent::Order(record));
-        if record.is_open() {
-            return;
-        }
+        let after = Part::of(&record, spec);
         let at = self.open_idx(record.account, record.instrument);
         let open = &mut self.open[at];
-        if let Some(at) = open.iter().position(|open| *open == no) {
-            open.remove(at);
+        open.replace(&before, &after);
+        if record.is_open() {
+            return Some(record);
         }
+        open.remove(no);
         self.closed.push_back(no);
         if self.closed.len() > self.limits.closed_orders_max
             && let Some(oldest) = self.closed.pop_front()
             && let Some(forgotten) = self.orders.remove(oldest)
+            && !forgotten.link.is_none()
         {
             self.by_link.remove(&(forgotten.account, forgotten.link));
         }
+        Some(record)
     }
 
     /// Brings margin and reduce-only orders of an account in line with its position.
     fn settle(&mut self, account: AccountId, instrument: InstrumentId, now: Nanos) {
         let at = self.open_idx(account, instrument);
         let position = self.accounts[account.0 as usize].holding(instrument).qty.get();
-        let spec = self.listings[instrument.idx()].spec;
-        // One look at each open order: what the sides are worth for margin, and what reduce-only orders promise to close.
-        let (mut values, mut promised) = ([Money::ZERO; 2], [Lots::ZERO; 2]);
-        for record in self.open[at].iter().filter_map(|no| self.orders.get(*no)) {
-            let side = record.side as usize;
-            if record.reduce_only {
-                promised[side] = promised[side].saturating_add(record.unfilled());
-            } else {
-                values[side] = values[side].saturating_add(spec.notional(record.px, record.unfilled()));
-            }
-        }
         for side in [Side::Bid, Side::Ask] {
             let room = Lots::new(position.saturating_mul(-side.sign()).max(0));
-            while promised[side as usize] > room {
-                let newest = self.open[at].iter().rev().filter_map(|no| self.orders.get(*no));
+            while self.open[at].promised(side) > room {
+                let newest = self.open[at].nos().iter().rev().filter_map(|no| self.orders.get(*no));
                 let mut newest = newest.filter(|record| record.side == side && record.reduce_only);
-                let Some((no, unfilled)) = newest.next().map(|record| (record.no, record.unfilled())) else { break };
-                promised[side as usize] = promised[side as usize].saturating_sub(unfilled);
+                let Some(no) = newest.next().map(|record| record.no) else { break };
                 let mut reports = Vec::new();
                 self.listings[instrument.idx()].market.cancel(no, CancelReason::ReduceOnly, &mut reports);
                 self.change(no, now, |record| {
@@ -879,7 +885,7 @@ impl Venue {
                 });
             }
         }
-        let [bids, asks] = values;
+        let [bids, asks] = self.open[at].values();
         let owner = &mut self.accounts[account.0 as usize];
         owner.set_open_orders(instrument, bids, asks);
         owner.assert_invariants();
