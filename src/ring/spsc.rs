@@ -22,9 +22,10 @@ use crate::types::{Record, RecordSink};
 
 #[repr(C, align(64))]
 struct Slot<T> {
+    /// First, so that it is written with aligned stores: sixteen bytes eight beyond their alignment halve the throughput.
+    value: UnsafeCell<T>,
     /// Position + 1 of what the slot holds, 0 at first. Written by the producer only.
     sequence: AtomicU64,
-    value: UnsafeCell<T>,
 }
 
 #[cfg(not(loom))]
@@ -54,7 +55,7 @@ unsafe impl<T: Send> Send for Shared<T> {}
 pub fn spsc<T: Copy + Default + Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     assert!(capacity.is_power_of_two(), "ring capacity {capacity} should be a power of two");
     let slots =
-        (0..capacity).map(|_| Slot { sequence: AtomicU64::new(0), value: UnsafeCell::new(T::default()) }).collect();
+        (0..capacity).map(|_| Slot { value: UnsafeCell::new(T::default()), sequence: AtomicU64::new(0) }).collect();
     let shared = Arc::new(Shared { slots, mask: capacity - 1, head: CachePadded::new(AtomicU64::new(0)) });
     let producer = Producer { shared: shared.clone(), tail: 0, head_cached: 0 };
     (producer, Consumer { shared, head: 0 })
