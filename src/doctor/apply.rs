@@ -99,6 +99,12 @@ fn commands(host: &Host, intent: &Intent, found: &Examination, others: &CpuList,
     add("wmem_max", "The same, for sending.", "sysctl -w net.core.wmem_max=16777216");
     add("tcp_rmem", "The same, for TCP's own sizing.", "sysctl -w net.ipv4.tcp_rmem='4096 131072 16777216'");
     add("slow start after idle", "Full speed after a rest.", "sysctl -w net.ipv4.tcp_slow_start_after_idle=0");
+    let iface = intent.iface.clone().or_else(|| host.default_iface()).filter(|iface| super::network::is_name(iface));
+    if let Some(iface) = &iface {
+        let collect = format!("ethtool -C {iface} adaptive-rx off rx-usecs 0");
+        add("interrupt coalescing", "The card tells of each packet at once.", &collect);
+        add("offloads", "The card joins no packets.", &format!("ethtool -K {iface} lro off"));
+    }
     if hot.is_empty() {
         return out;
     }
@@ -117,9 +123,7 @@ fn commands(host: &Host, intent: &Intent, found: &Examination, others: &CpuList,
         &format!("Interrupts go to {others}; some refuse, which is no harm."),
         format!("for irq in /proc/irq/[0-9]*; do echo {others} > \"$irq/smp_affinity_list\" 2>/dev/null || true; done"),
     );
-    if let Some(iface) =
-        intent.iface.clone().or_else(|| host.default_iface()).filter(|iface| super::network::is_name(iface))
-    {
+    if let Some(iface) = iface {
         add(
             "packet steering",
             &format!("Packets of {iface} are worked on by {others}."),

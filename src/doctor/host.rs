@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::card::Card;
 use super::cpu_list::CpuList;
 use super::kernel_clock::KernelClock;
 
@@ -16,24 +17,49 @@ const ENTRIES_MAX: usize = 1 << 16;
 /// Control groups within groups that are looked at.
 pub(super) const GROUP_DEPTH_MAX: usize = 64;
 
-/// A host to examine: where its `/proc` and `/sys` are, and the kernel's clock.
+/// A host to examine: where its `/proc` and `/sys` are, the kernel's clock, and its network card.
 ///
 /// Nothing here needs root, and nothing fails: what cannot be read is an error text that says why.
 #[derive(Clone, Debug)]
 pub struct Host {
     root: PathBuf,
     pub(super) clock: Option<KernelClock>,
+    cards: Cards,
+}
+
+/// Where settings of network cards are from.
+#[derive(Clone, Copy, Debug)]
+enum Cards {
+    Kernel,
+    Given(Option<Card>),
 }
 
 impl Host {
     /// The host that this runs on.
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), clock: KernelClock::read() }
+        Self { root: PathBuf::from("/"), clock: KernelClock::read(), cards: Cards::Kernel }
     }
 
     /// A tree that holds `proc` and `sys`, and what the kernel's clock says beside it.
     pub fn at(root: impl Into<PathBuf>, clock: Option<KernelClock>) -> Self {
-        Self { root: root.into(), clock }
+        Self { root: root.into(), clock, cards: Cards::Given(None) }
+    }
+
+    /// The same with a network card.
+    #[must_use]
+    pub fn with_card(self, card: Card) -> Self {
+        Self { cards: Cards::Given(Some(card)), ..self }
+    }
+
+    /// The settings of a network card.
+    ///
+    /// # Errors
+    /// Why they cannot be told.
+    pub fn card(&self, iface: &str) -> Result<Card, String> {
+        match self.cards {
+            Cards::Kernel => Card::read(iface),
+            Cards::Given(card) => card.ok_or_else(|| format!("{iface}: not told")),
+        }
     }
 
     fn path(&self, path: &str) -> PathBuf {

@@ -7,6 +7,7 @@
 //! arming. What costs microseconds is yellow.
 
 mod apply;
+mod card;
 mod cores;
 mod cpu_list;
 mod fingerprint;
@@ -25,6 +26,7 @@ mod tests;
 use serde::Serialize;
 
 pub use apply::Remedy;
+pub use card::{Card, Coalescing};
 pub use cpu_list::CpuList;
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use host::Host;

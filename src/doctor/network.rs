@@ -1,5 +1,6 @@
 //! Sockets and the network card.
 
+use super::card::{Card, Coalescing};
 use super::cpu_list::CpuList;
 use super::host::{Host, shortened};
 use super::{Finding, Intent, KERNEL_DOC, MAGNITUDE, Rating};
@@ -19,7 +20,7 @@ pub(super) fn findings(host: &Host, intent: &Intent) -> Vec<Finding> {
         Some(iface) if is_name(&iface) => {
             all.push(steering(host, &iface, &intent.chosen()));
             all.push(deferral(host, &iface));
-            all.push(offloads(host, &iface));
+            all.extend(card(host, &iface));
         }
         found => {
             let why = found.map_or("no default route; name one with --iface".to_owned(), |name| {
@@ -135,13 +136,40 @@ fn deferral(host: &Host, iface: &str) -> Finding {
     }
 }
 
-/// The kernel tells these only by a request on a socket, for which there is no safe wrapper here.
-fn offloads(host: &Host, iface: &str) -> Finding {
-    const NAME: &str = "offloads and coalescing";
+/// What the card collects before it tells, and what it joins.
+fn card(host: &Host, iface: &str) -> [Finding; 2] {
+    const NAMES: [&str; 2] = ["interrupt coalescing", "offloads"];
     if !host.exists(&format!("/sys/class/net/{iface}/device")) {
-        return Finding::new(NAME, Rating::NotApplicable, format!("{iface} is no device"));
+        return NAMES.map(|name| Finding::new(name, Rating::NotApplicable, format!("{iface} is no device")));
     }
-    Finding::unknown(NAME, format!("{iface}: not told in /sys; look with ethtool -k {iface} and ethtool -c {iface}"))
-        .costs("a card that collects packets holds each for 3 to 50 µs", MAGNITUDE)
-        .change(format!("ethtool -C {iface} adaptive-rx off rx-usecs 0 tx-usecs 0; ethtool -K {iface} lro off"))
+    match host.card(iface) {
+        Ok(card) => [coalescing(NAMES[0], iface, &card), offloads(NAMES[1], iface, &card)],
+        Err(why) => NAMES.map(|name| Finding::unknown(name, why.clone())),
+    }
+}
+
+fn coalescing(name: &'static str, iface: &str, card: &Card) -> Finding {
+    let Some(Coalescing { rx_us, rx_frames, is_adaptive }) = card.coalescing else {
+        return Finding::new(name, Rating::Green, format!("{iface}: the driver has none to set"));
+    };
+    let by_load = if is_adaptive { ", changed by the load" } else { "" };
+    let found = format!("{iface}: an interrupt after {rx_us} µs or {rx_frames} packets{by_load}");
+    // One packet is never held back, whatever the time says.
+    let holds = is_adaptive || (rx_us > 0 && rx_frames != 1);
+    let cost = match (is_adaptive, rx_us) {
+        (false, us) => format!("a packet waits up to {us} µs for its interrupt, unless its reader polls"),
+        (true, _) => "a packet waits for its interrupt as long as the driver likes, often 10 to 100 µs".to_owned(),
+    };
+    Finding::new(name, if holds { Rating::Yellow } else { Rating::Green }, found)
+        .costs(cost, KERNEL_DOC)
+        .change(format!("ethtool -C {iface} adaptive-rx off rx-usecs 0"))
+}
+
+fn offloads(name: &'static str, iface: &str, card: &Card) -> Finding {
+    let said = |is_on: Option<bool>| is_on.map_or("not told", |is_on| if is_on { "on" } else { "off" });
+    let found = format!("{iface}: lro {}, gro {}, tso {}", said(card.lro), said(card.gro), said(card.tso));
+    // gro joins what one poll yields and tso cuts what is longer than a segment: neither holds a packet back.
+    Finding::new(name, if card.lro == Some(true) { Rating::Yellow } else { Rating::Green }, found)
+        .costs("with lro the card holds a packet back to join it with the next", KERNEL_DOC)
+        .change(format!("ethtool -K {iface} lro off"))
 }

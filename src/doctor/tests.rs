@@ -33,7 +33,7 @@ impl Tree {
     }
 
     fn host(&self, clock: Option<KernelClock>) -> Host {
-        Host::at(&self.0, clock)
+        Host::at(&self.0, clock).with_card(PROMPT)
     }
 }
 
@@ -121,6 +121,14 @@ const BAD: [(&str, &str); 27] = [
     ("/sys/devices/system/node/node1/cpulist", "6\n"),
 ];
 
+/// A card that holds nothing back.
+const PROMPT: Card = Card {
+    coalescing: Some(Coalescing { rx_us: 0, rx_frames: 1, is_adaptive: false }),
+    lro: Some(false),
+    gro: Some(true),
+    tso: Some(true),
+};
+
 const SYNCHRONISED: KernelClock = KernelClock { is_synchronised: true, error_us: 12, error_us_max: 900 };
 const ADRIFT: KernelClock = KernelClock { is_synchronised: false, error_us: 16_000_000, error_us_max: 16_000_000 };
 
@@ -138,8 +146,37 @@ fn a_good_machine_has_nothing_to_change() {
     let found = Examination::of(&tree.host(Some(SYNCHRONISED)), &intent(), None);
     assert_eq!(rated(&found, Rating::Red), [""; 0]);
     assert_eq!(rated(&found, Rating::Yellow), [""; 0]);
-    assert_eq!(rated(&found, Rating::Unknown), ["offloads and coalescing"]);
-    assert!(found.findings.iter().all(|finding| finding.change.is_empty() || finding.rating == Rating::Unknown));
+    assert_eq!(rated(&found, Rating::Unknown), [""; 0]);
+    assert!(found.findings.iter().all(|finding| finding.change.is_empty()));
+}
+
+#[test]
+fn a_card_that_holds_packets_back_is_told_how_long() {
+    let of = |card: Card| {
+        let tree = Tree::new().with(&GOOD);
+        let host = tree.host(Some(SYNCHRONISED)).with_card(card);
+        let found = Examination::of(&host, &intent(), None);
+        let script = Remedy::of(&host, &intent(), &found, "/usr/bin/tercel", "/etc/tercel.toml").to_string();
+        let of = |name| found.findings.iter().find(|finding| finding.name == name).unwrap().clone();
+        (of("interrupt coalescing"), of("offloads"), script)
+    };
+    let collecting = |rx_us, rx_frames, is_adaptive| Card {
+        coalescing: Some(Coalescing { rx_us, rx_frames, is_adaptive }),
+        ..PROMPT
+    };
+    let (waits, joins, script) = of(collecting(50, 0, false));
+    assert_eq!((waits.rating, joins.rating), (Rating::Yellow, Rating::Green));
+    assert!(waits.found.contains("50 µs") && waits.cost.contains("50 µs"), "{waits:?}");
+    assert!(script.contains("ethtool -C eth0 adaptive-rx off rx-usecs 0") && !script.contains("lro"), "{script}");
+    assert_eq!(of(collecting(0, 64, false)).0.rating, Rating::Green);
+    assert_eq!(of(collecting(50, 1, false)).0.rating, Rating::Green, "the first packet is told at once");
+    assert_eq!(of(collecting(0, 1, true)).0.rating, Rating::Yellow);
+    assert_eq!(of(Card { coalescing: None, ..PROMPT }).0.rating, Rating::Green);
+    let (_, joins, script) = of(Card { lro: Some(true), ..PROMPT });
+    assert_eq!(joins.rating, Rating::Yellow);
+    assert!(script.contains("ethtool -K eth0 lro off"), "{script}");
+    let unknown = of(Card { lro: None, ..PROMPT }).1;
+    assert!(unknown.rating == Rating::Green && unknown.found.contains("lro not told"), "{unknown:?}");
 }
 
 #[test]
