@@ -78,7 +78,7 @@ pub fn sidecar_or_inference(file: &Path) -> Result<Inference, BacktestError> {
 
 /// Looks at each file's sidecar, or at its messages where there is none, or takes `venue` and `instruments`
 /// (`SYMBOL:TICK:LOT`) for all of them. Fees are those of the simulated account. `say` is told what a person should know: gaps,
-/// guesses.
+/// guesses, which journal latencies are from, which fees are paid for want of others.
 ///
 /// # Errors
 /// What was found and what is allowed: files that contradict each other, or hold no instrument.
@@ -89,6 +89,8 @@ pub fn find(
     config: &Config,
     mut say: impl FnMut(&str),
 ) -> Result<Captures, BacktestError> {
+    super::latency::choices(config)?.iter().for_each(|line| say(line));
+    config.simex.assumed_fees().iter().for_each(|line| say(line));
     let given = venue.map(|venue| meta_of(venue, instruments)).transpose()?;
     let (mut found, mut venues, mut specs) = (Vec::new(), Vec::new(), Vec::<InstrumentSpec>::new());
     for path in files {

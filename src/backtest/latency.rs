@@ -1,7 +1,7 @@
 //! Latencies of a simulation, from the configuration and the files that it names.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::BacktestError;
@@ -31,6 +31,37 @@ pub fn sim_latency(config: &Config) -> Result<SimLatency, BacktestError> {
         ack: way(&simex.ack_latency)?,
         seed: simex.seed,
     })
+}
+
+/// Which journal is taken of a folder of several, for each latency that is read from one: lines for people.
+///
+/// # Errors
+/// A folder that cannot be read or holds no journal.
+pub(super) fn choices(config: &Config) -> Result<Vec<String>, BacktestError> {
+    let simex = &config.simex;
+    let ways = [("feed", &simex.feed_latency), ("entry", &simex.entry_latency), ("ack", &simex.ack_latency)];
+    let mut lines = Vec::new();
+    for (way, text) in ways {
+        let (LatencyText::Recorded(path) | LatencyText::Sequence(path)) = text else { continue };
+        if path.is_dir() {
+            let (newest, count) = newest_of(path)?;
+            if count > 1 {
+                lines.push(format!("{way}-latency is taken from {}, the newest of {count} journals", newest.display()));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The newest journal of a folder, and of how many.
+fn newest_of(folder: &Path) -> Result<(PathBuf, usize), BacktestError> {
+    let found = journals(folder).map_err(|e| BacktestError::failed(format!("{}: {e}", folder.display())))?;
+    let count = found.len();
+    // Runs count upwards, and their names with them: the newest is the last.
+    let newest = found.into_iter().next_back().and_then(|journal| journal.segments.into_iter().next());
+    let newest =
+        newest.ok_or_else(|| BacktestError::usage(format!("{}: holds no journal (*.tj)", folder.display())))?;
+    Ok((newest, count))
 }
 
 /// Nanoseconds from a text file, one number a line, or from a journal: half of each order's way from the write of its request to the
@@ -63,14 +94,7 @@ fn from_text(path: &Path) -> Result<Vec<u64>, BacktestError> {
 fn from_journal(path: &Path) -> Result<Vec<u64>, BacktestError> {
     let failed =
         |path: &Path, error: &dyn std::fmt::Display| BacktestError::failed(format!("{}: {error}", path.display()));
-    let mut file = path.to_owned();
-    if path.is_dir() {
-        // Runs count upwards, and their names with them: the newest is the last.
-        let newest = journals(path).map_err(|e| failed(path, &e))?.pop();
-        file = newest
-            .and_then(|journal| journal.segments.into_iter().next())
-            .ok_or_else(|| BacktestError::usage(format!("{}: holds no journal (*.tj)", path.display())))?;
-    }
+    let file = if path.is_dir() { newest_of(path)?.0 } else { path.to_owned() };
     let mut steps = JournalSteps::new(JournalReader::open(&file).map_err(|e| failed(&file, &e))?);
     let (mut sent, mut found) = (HashMap::new(), Vec::new());
     while let Some(step) = steps.next_step().map_err(|e| failed(&file, &e))? {
@@ -112,5 +136,20 @@ mod tests {
         }
         std::fs::remove_dir_all(&dir).unwrap();
         assert!(sim_latency(&config).unwrap_err().to_string().contains("ns.txt"));
+    }
+
+    #[test]
+    fn of_several_journals_the_newest_is_taken_and_named() {
+        let dir = std::env::temp_dir().join(format!("tercel-latency-choice-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut config = Config::default();
+        config.simex.entry_latency = LatencyText::Recorded(dir.clone());
+        assert!(choices(&config).unwrap_err().to_string().contains("holds no journal"));
+        std::fs::write(dir.join("run-000001-000000.tj"), "").unwrap();
+        assert_eq!(choices(&config).unwrap(), [""; 0], "there is no choice");
+        std::fs::write(dir.join("run-000002-000000.tj"), "").unwrap();
+        let [line] = &choices(&config).unwrap()[..] else { panic!("one line for one way") };
+        assert!(line.starts_with("entry-latency") && line.contains("000002") && line.contains("newest of 2"), "{line}");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

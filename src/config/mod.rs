@@ -590,6 +590,20 @@ impl SimexTable {
         Some(self.maintenance_bps.0).filter(|rate| *rate > Rate::ZERO)
     }
 
+    /// What to say of fees that nobody chose: they flatter whoever pays more.
+    pub fn assumed_fees(&self) -> Option<String> {
+        let is_chosen =
+            self.fee_tier != FeeTier::default() || self.maker_fee_bps.is_some() || self.taker_fee_bps.is_some();
+        let FeeRates { maker, taker } = self.fees(Product::Linear);
+        (!is_chosen).then(|| {
+            format!(
+                "fees are those of the venue's highest level (contracts: maker {} bps, taker {}): set [simex] fee-tier to your own",
+                Bps(maker),
+                Bps(taker)
+            )
+        })
+    }
+
     /// What the account pays for a kind of instrument.
     pub fn fees(&self, product: Product) -> FeeRates {
         let tier = self.fee_tier.rates(product);
@@ -1147,6 +1161,16 @@ mod tests {
             for want in wants {
                 assert!(found.contains(want), "{found:?} should name {want:?}");
             }
+        }
+    }
+
+    #[test]
+    fn fees_that_nobody_chose_are_told() {
+        let of = |text: &str| Config::parse(text, Path::new("my.toml")).unwrap().simex.assumed_fees();
+        let line = of("").unwrap();
+        assert!(line.contains("maker 0 bps, taker 3)") && line.contains("fee-tier"), "{line}");
+        for chosen in ["fee-tier = \"vip0\"", "maker-fee-bps = \"0\"", "taker-fee-bps = \"-1\""] {
+            assert_eq!(of(&format!("[simex]\n{chosen}\n")), None);
         }
     }
 }
