@@ -174,9 +174,9 @@ impl Risk {
         at_most(Refusal::SlowRisk, gross, allowed);
         at_most(Refusal::NetExposure, net, limits.net_value_max);
         let committed = if r.spec.is_inverse() {
-            self.committed_with::<true>(r, others)
+            self.committed_with::<true>(r, others, value)
         } else {
-            self.committed_with::<false>(r, others)
+            self.committed_with::<false>(r, others, value)
         };
         at_most(Refusal::Capital, both.map(|_| money_of_e8(committed)), self.capital);
         // Exposure against what carries it, both times a hundred, so that the leverage stays whole.

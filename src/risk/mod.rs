@@ -620,7 +620,7 @@ impl Risk {
             check!(self, GrossExposure, gross <= limits.gross_value_max);
             check!(self, SlowRisk, gross <= self.slow.gross_max(r.now, limits));
             check!(self, NetExposure, abs(self.net_with(r, reached)) <= limits.net_value_max);
-            check!(self, Capital, self.committed_with::<INVERSE>(r, others) <= self.capital_e8);
+            check!(self, Capital, self.committed_with::<INVERSE>(r, others, value) <= self.capital_e8);
             // gross / leverage <= equity, without the division.
             let carried = self.equity.saturating_mul(i64::from(limits.leverage_e2));
             check!(self, Leverage, gross.saturating_mul(100) <= carried);
@@ -664,12 +664,13 @@ impl Risk {
         }
     }
 
-    /// What is committed at worst with the order, in 10⁻⁸ of the unit.
+    /// What is committed at worst with the order, in 10⁻⁸ of the unit; `value` is that of the order at its limit.
     #[inline]
-    fn committed_with<const INVERSE: bool>(&self, r: &Request<'_>, others: OpenSide) -> i128 {
+    fn committed_with<const INVERSE: bool>(&self, r: &Request<'_>, others: OpenSide, value: Money) -> i128 {
         let px = if INVERSE { r.spec.dearer(r.px, r.px_floor) } else { r.px.max(r.px_floor) };
         let dearness = if INVERSE { r.spec.dearness(px) } else { px };
-        let changed = others.with(r.qty, value_of::<INVERSE>(r.spec, px, r.qty), dearness);
+        let value = if px == r.px { value } else { value_of::<INVERSE>(r.spec, px, r.qty) };
+        let changed = others.with(r.qty, value, dearness);
         let [bid, ask] = &r.exposure.open;
         let (bid, ask) = if r.side == Side::Bid { (&changed, ask) } else { (bid, &changed) };
         let committed = r.exposure.committed_e8(r.spec, bid, ask, &Reserve::of(&self.reserves, &self.limits, r.spec));
