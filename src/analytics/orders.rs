@@ -69,7 +69,7 @@ impl Orders {
     pub fn on_command(&mut self, command: &Command, mid_e2: Option<i64>) {
         let Some(quantities) = self.quantities.get_mut(command.instrument.idx()) else { return };
         match command.kind {
-            CommandKind::New | CommandKind::NewMarket => {
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => {
                 self.counts.sent += 1;
                 quantities.sent = quantities.sent.saturating_add(command.qty);
                 let order = Sent {
@@ -185,6 +185,7 @@ mod tests {
             side: Side::Bid,
             tif: TimeInForce::GoodTillCancel,
             reduce_only: false,
+            trigger: None,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(id),
             request: 1,

@@ -225,7 +225,8 @@ fn explain(
     let mut begun: Option<(Telling, Life)> = None;
     let found = rerun(&mut engine, steps, |step, engine| {
         let is_it = |command: &&Command| {
-            command.client_id == id && matches!(command.kind, CommandKind::New | CommandKind::NewMarket)
+            command.client_id == id
+                && matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop)
         };
         if let Some(command) = step.commands.iter().map(|lived| &lived.command).find(is_it)
             && let Some(spec) = table.get(command.instrument)
@@ -547,7 +548,7 @@ impl Life {
             return;
         }
         let what = match command.kind {
-            CommandKind::New | CommandKind::NewMarket => "we place it".to_owned(),
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => "we place it".to_owned(),
             CommandKind::Amend => format!("we amend it to {}", px_qty(&self.spec, command.px, command.qty)),
             CommandKind::Cancel | CommandKind::CancelForeign => "we cancel it".to_owned(),
             other => format!("we ask: {other:?}"),
@@ -697,7 +698,7 @@ fn list(
             }
         }
         for command in step.commands.iter().filter(|lived| lived.is_taken).map(|lived| lived.command) {
-            let is_new = matches!(command.kind, CommandKind::New | CommandKind::NewMarket);
+            let is_new = matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop);
             if let Some(spec) = table.get(command.instrument).filter(|_| is_new) {
                 at.insert(command.client_id.0, orders.len());
                 orders.push(Line { life: Life::new(command, *spec), filled: Lots::ZERO });

@@ -350,6 +350,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             side,
             tif: TimeInForce::GoodTillCancel,
             reduce_only: false,
+            trigger: None,
             instrument,
             client_id,
             request: 1,
