@@ -169,3 +169,21 @@ fn a_live_run_holds_stops_at_the_venue_and_its_journal_replays_identical() {
     let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
     assert!(text.contains("identical"), "{text}");
 }
+
+/// Without closing at its end a run leaves what it holds, and what protects that.
+#[test]
+fn a_run_that_ends_with_positions_leaves_their_stops_and_ends_well() {
+    let dir = Scratch::new("stops-left");
+    let (config, json) = (dir.file("stops.toml"), dir.file("run.json"));
+    std::fs::write(&config, "[stops]\nloss-bps = \"50\"\nby = \"mark\"\n").unwrap();
+    let output = good(tercel(["run", "--for", "6s", "--config"]).arg(&config).arg("--json").arg(&json));
+    let (report, found) = (String::from_utf8_lossy(&output.stdout).into_owned(), summary(&json));
+    assert_eq!((&found["reconciled"], &found["orders"]["open_at_end"]), (&true.into(), &0.into()), "{report}");
+    let lines = report.lines().filter(|line| line.contains("stays at the venue: ")).count() as u64;
+    assert_eq!(found["stops"]["left"], lines, "{report}");
+    let positions = found["positions"].as_array().unwrap();
+    let held = positions.iter().filter(|it| it["engine"].as_str().is_some_and(|qty| qty.parse() != Ok(0.0))).count();
+    say(&format!("stops: {}, positions held {held}", found["stops"]));
+    assert_eq!(lines, held as u64, "each position has its stop: {report}");
+    assert!(found["stops"]["placed"].as_u64().unwrap() > 0, "{report}");
+}

@@ -76,7 +76,8 @@ impl Orders {
                     qty: command.qty,
                     filled: Lots::ZERO,
                     venue_order_id: 0,
-                    arrival_mid_e2: mid_e2,
+                    // A stop order is decided long before it trades: no mid of then is one to be measured by.
+                    arrival_mid_e2: mid_e2.filter(|_| command.trigger.is_none()),
                     is_ended: false,
                 };
                 self.sent.insert(command.client_id, order);
@@ -86,7 +87,7 @@ impl Orders {
                 if let Some(order) = self.sent.get_mut(&command.client_id) {
                     quantities.sent = quantities.sent.saturating_add(command.qty).saturating_sub(order.qty);
                     order.qty = command.qty;
-                    order.arrival_mid_e2 = mid_e2;
+                    order.arrival_mid_e2 = mid_e2.filter(|_| command.trigger.is_none());
                 }
             }
             CommandKind::Cancel => self.counts.cancelled += 1,

@@ -282,7 +282,8 @@ fn tell_decision(
     let reduces = if command.reduce_only { ", reduce-only" } else { "" };
     t.line(format!("order {} ({link})", command.client_id.0));
     let what = px_qty(spec, command.px, command.qty);
-    t.line(format!("  {side} {what} {}, {:?}{reduces}", spec.symbol, command.tif));
+    let waits = command.trigger.map_or_else(String::new, |by| format!(", once the {} price is there", by.name()));
+    t.line(format!("  {side} {what} {}, {:?}{reduces}{waits}", spec.symbol, command.tif));
     t.keep(
         "order",
         json!({
@@ -318,6 +319,11 @@ fn tell_decision(
         t.keep("expected", estimate_json(&estimate));
     }
 
+    if command.trigger.is_some() {
+        // No wish for a quote and no check of risk led to it.
+        t.line("a stop order: it protects the position, for which nothing is checked and nothing reserved".to_owned());
+        return;
+    }
     let quoted = seen.quotes.get(&(command.instrument.0, command.side as u8));
     let taken = seen.takes.get(&command.instrument.0).filter(|take| take.event == seen.event);
     let is_it = |wish: &&SeenWish| wish.wanted.is_some_and(|(px, _)| px == command.px);

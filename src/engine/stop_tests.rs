@@ -2,7 +2,7 @@
 
 use super::tests::{Fixed, Rig, quoting};
 use super::*;
-use crate::types::{Command, CommandKind, Lots, OrderStatus, Rate, TriggerBy};
+use crate::types::{Command, CommandKind, Lots, OrderStatus, Position, Rate, TriggerBy};
 
 const BOUGHT_AT: i64 = 599_995;
 /// One percent.
@@ -277,4 +277,44 @@ fn a_stop_that_the_venue_ends_is_placed_anew_after_a_while() {
     let again = stops(&mut rig);
     assert_eq!(again.iter().map(|it| (it.kind, it.qty.get())).collect::<Vec<_>>(), [(CommandKind::NewStop, 10)]);
     assert_eq!((counts(&rig).refused, counts(&rig).placed), (1, 2));
+}
+
+#[test]
+fn a_position_that_was_there_is_protected_and_a_kill_leaves_it_so() {
+    let mut rig = Rig::with(Fixed::default(), |it| it.stops = Some(config()));
+    rig.engine.mode = Mode::Watching;
+    let meta = rig.meta();
+    let entry_px = Money::new(60_000 * Money::ONE.get());
+    let there = Position { meta, qty: Lots::new(-7), entry_px, realised: Money::ZERO, asked_at: Nanos::ZERO };
+    rig.event(Event::Position(there));
+    rig.go_live();
+    assert!(stops(&mut rig).is_empty(), "not armed yet");
+    rig.control(Control::Arm);
+    let placed = stops(&mut rig);
+    let above = Ticks::new(600_000).saturating_add(Ticks::new(600_000).share(LOSS));
+    assert_eq!(
+        placed.iter().map(|it| (it.kind, it.side, it.px, it.qty.get())).collect::<Vec<_>>(),
+        [(CommandKind::NewStop, Side::Bid, above, 7)]
+    );
+    rig.control(Control::Kill);
+    rig.timer(300_000_000);
+    assert!(rig.taken().is_empty());
+    assert_eq!(rig.engine.report().stops.unwrap().left.len(), 1);
+}
+
+#[test]
+fn quotes_are_not_kept_from_where_it_waits() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    // Far below: the bid is to rest above and below where the sale waits.
+    for bid in [594_002, 593_990] {
+        rig.last_px(594_050);
+        rig.book(bid, bid + 1);
+        rig.timer(300_000_000);
+        rig.answered();
+        let quote = rig.engine.instruments[0].quotes[0].order.and_then(|order| rig.engine.orders.get(order)).unwrap();
+        assert_eq!(quote.px, Ticks::new(bid - 5));
+    }
+    assert!(rig.engine.report().refused.iter().all(|(refusal, _)| *refusal != Refusal::SelfTrade));
 }
