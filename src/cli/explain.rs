@@ -321,7 +321,7 @@ fn tell_decision(
 
     if command.trigger.is_some() {
         // No wish for a quote and no check of risk led to it.
-        t.line("a stop order: it protects the position, for which nothing is checked and nothing reserved".to_owned());
+        t.line("a stop order: it protects the position, for which nothing is checked and nothing reserved");
         return;
     }
     let quoted = seen.quotes.get(&(command.instrument.0, command.side as u8));

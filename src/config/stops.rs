@@ -32,7 +32,7 @@ table! {
 
 impl Default for StopsTable {
     fn default() -> Self {
-        Self { loss_bps: None, trail_bps: None, step_bps: Bps(Rate::new(20_000)), by: StopBy::Last }
+        Self { loss_bps: None, trail_bps: None, step_bps: Bps(StopConfig::STEP), by: StopBy::Last }
     }
 }
 

@@ -28,6 +28,11 @@ pub struct StopConfig {
     pub by: TriggerBy,
 }
 
+impl StopConfig {
+    /// The step where none is configured: two hundredths of a percent.
+    pub const STEP: Rate = Rate::new(20_000);
+}
+
 /// What became of stop orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct StopCounts {
@@ -224,7 +229,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             }
             (Some(order), Some((trigger, _))) => {
                 let whole = qty.saturating_add(order.filled);
-                let step = config.map_or(1, |config| order.px.share(config.step).max(1));
+                let step = order.px.share(config.map_or(StopConfig::STEP, |config| config.step)).max(1);
                 if whole == order.qty && trigger.saturating_diff(order.px).abs() < step {
                     return;
                 }

@@ -74,7 +74,8 @@ pub enum StopWish {
     Same,
     /// None.
     Nothing,
-    /// One that is triggered at a price. Where the configuration asks for one too, the nearer one counts.
+    /// One that is triggered at a price. Where the configuration asks for one too, the nearer one counts. It is amended once it is a step
+    /// off ([`StopConfig::step`](crate::engine::StopConfig::step)); a trigger that the price has passed already closes the position.
     At {
         /// A long position is sold on a fall to it, a short one bought back on a rise.
         trigger: Ticks,
