@@ -404,9 +404,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         let id = fill.meta.instrument;
         self.mark_equity();
+        // What protects comes before what trades: both spend one budget.
+        self.work_stop(id, out);
         self.decide(id, out, |strategy, view, wishes| strategy.on_fill(view, fill, wishes));
         self.work_quotes(id, out);
-        self.work_stop(id, out);
     }
 
     /// A slow brain's newest value; slots that are not known mean nothing.
@@ -437,9 +438,9 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.obey_slow_risk(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
+            self.work_stop(id, out);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
             self.work_quotes(id, out);
-            self.work_stop(id, out);
         }
         if matches!(self.mode, Mode::Stopping | Mode::Killed) {
             self.cancel_everything(out);
