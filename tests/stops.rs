@@ -158,7 +158,8 @@ fn a_live_run_holds_stops_at_the_venue_and_its_journal_replays_identical() {
     let count = |key: &str| stops[key].as_u64().unwrap();
     say(&format!("stops: {stops}"));
     assert!(count("placed") > 0 && count("amended") + count("cancelled") > 0, "{report}");
-    assert!(count("triggered") > 0, "{report}");
+    // Which of the two is the market's choice: the venue was first, or the price was past the trigger before the order could be placed.
+    assert!(count("triggered") + count("passed") > 0, "{report}");
     assert_eq!((count("left"), found["reconciled"].as_bool()), (0, Some(true)), "{report}");
     assert_eq!(found["orders"]["open_at_end"], 0);
     assert_eq!(found["balances"]["engine"], found["balances"]["venue"]);

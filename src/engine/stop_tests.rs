@@ -318,3 +318,12 @@ fn quotes_are_not_kept_from_where_it_waits() {
     }
     assert!(rig.engine.report().refused.iter().all(|(refusal, _)| *refusal != Refusal::SelfTrade));
 }
+
+#[test]
+fn what_is_filled_while_the_engine_stops_is_protected_too() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    rig.control(Control::Stop);
+    rig.fill(&sent[0], 1, 4);
+    let placed: Vec<Command> = rig.taken().into_iter().filter(|command| command.kind == CommandKind::NewStop).collect();
+    assert_eq!(placed.iter().map(|it| (it.side, it.qty.get())).collect::<Vec<_>>(), [(Side::Ask, 4)]);
+}

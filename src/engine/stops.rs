@@ -252,6 +252,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.leave(id, out);
     }
 
+    /// Also while the engine stops: what is filled until then stays, and is to be protected.
+    fn may_ask_for_stops(&self) -> bool {
+        matches!(self.mode, Mode::Trading | Mode::Stopping) && self.account.has_order_entry()
+    }
+
     fn place_stop(
         &mut self,
         id: InstrumentId,
@@ -261,8 +266,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         by: TriggerBy,
         out: &mut impl CommandSink,
     ) {
-        let may_place = self.mode == Mode::Trading && self.account.is_synced && self.account.has_order_entry();
-        if !may_place || !self.budget.try_take(Spend::Create, self.now) {
+        if !self.may_ask_for_stops() || !self.account.is_synced || !self.budget.try_take(Spend::Create, self.now) {
             return;
         }
         let tif = TimeInForce::ImmediateOrCancel;
@@ -287,9 +291,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn amend_stop(&mut self, order: &Order, trigger: Ticks, qty: Lots, out: &mut impl CommandSink) {
-        // Also while the engine stops: what is filled until then is to be protected.
-        let may_amend = matches!(self.mode, Mode::Trading | Mode::Stopping) && self.account.has_order_entry();
-        if !may_amend || !self.budget.try_take(Spend::Amend, self.now) {
+        if !self.may_ask_for_stops() || !self.budget.try_take(Spend::Amend, self.now) {
             return;
         }
         let command = self.command(CommandKind::Amend, order.instrument, order.side, order.id, trigger, qty);
