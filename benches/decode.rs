@@ -376,6 +376,7 @@ fn encode(criterion: &mut Criterion) {
         side: Side::Bid,
         tif: TimeInForce::PostOnly,
         reduce_only: false,
+        trigger: None,
         instrument: InstrumentId(0),
         client_id: ClientOrderId(1),
         request: 1,

@@ -30,6 +30,7 @@ fn commands() -> Vec<Command> {
             side: if n % 3 == 0 { Side::Ask } else { Side::Bid },
             tif: if n % 2 == 0 { TimeInForce::PostOnly } else { TimeInForce::GoodTillCancel },
             reduce_only: false,
+            trigger: None,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(31 + n as u64 * 977),
             request: 1,

@@ -158,6 +158,7 @@ fn order_encode(rounds: usize) -> usize {
                 side: Side::Bid,
                 tif: TimeInForce::PostOnly,
                 reduce_only: false,
+                trigger: None,
                 instrument: InstrumentId(0),
                 client_id: ClientOrderId(idx + 1),
                 request: idx as u16 + 1,

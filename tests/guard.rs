@@ -407,6 +407,7 @@ fn a_fenced_gateway_sends_no_create_and_no_amend_and_still_cancels() {
         side: Side::Bid,
         tif: TimeInForce::PostOnly,
         reduce_only: false,
+        trigger: None,
         instrument: InstrumentId(0),
         client_id: ClientOrderId(id),
         request: 1,

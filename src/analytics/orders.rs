@@ -69,14 +69,15 @@ impl Orders {
     pub fn on_command(&mut self, command: &Command, mid_e2: Option<i64>) {
         let Some(quantities) = self.quantities.get_mut(command.instrument.idx()) else { return };
         match command.kind {
-            CommandKind::New | CommandKind::NewMarket => {
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => {
                 self.counts.sent += 1;
                 quantities.sent = quantities.sent.saturating_add(command.qty);
                 let order = Sent {
                     qty: command.qty,
                     filled: Lots::ZERO,
                     venue_order_id: 0,
-                    arrival_mid_e2: mid_e2,
+                    // A stop order is decided long before it trades: no mid of then is one to be measured by.
+                    arrival_mid_e2: mid_e2.filter(|_| command.trigger.is_none()),
                     is_ended: false,
                 };
                 self.sent.insert(command.client_id, order);
@@ -86,7 +87,7 @@ impl Orders {
                 if let Some(order) = self.sent.get_mut(&command.client_id) {
                     quantities.sent = quantities.sent.saturating_add(command.qty).saturating_sub(order.qty);
                     order.qty = command.qty;
-                    order.arrival_mid_e2 = mid_e2;
+                    order.arrival_mid_e2 = mid_e2.filter(|_| command.trigger.is_none());
                 }
             }
             CommandKind::Cancel => self.counts.cancelled += 1,
@@ -185,6 +186,7 @@ mod tests {
             side: Side::Bid,
             tif: TimeInForce::GoodTillCancel,
             reduce_only: false,
+            trigger: None,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(id),
             request: 1,

@@ -61,6 +61,7 @@ fn order(at: Nanos, id: u64, side: Side, px: i64, qty: i64) -> Command {
         side,
         tif: TimeInForce::GoodTillCancel,
         reduce_only: false,
+        trigger: None,
         instrument: InstrumentId(0),
         client_id: ClientOrderId(id),
         request: 1,

@@ -30,6 +30,7 @@ fn order_frame(table: &InstrumentTable) -> Result<Vec<u8>, BenchError> {
         side: order_side(updates),
         tif: TimeInForce::ImmediateOrCancel,
         reduce_only: false,
+        trigger: None,
         instrument: InstrumentId(0),
         client_id: ClientOrderId(1),
         request: 1,

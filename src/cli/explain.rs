@@ -225,7 +225,8 @@ fn explain(
     let mut begun: Option<(Telling, Life)> = None;
     let found = rerun(&mut engine, steps, |step, engine| {
         let is_it = |command: &&Command| {
-            command.client_id == id && matches!(command.kind, CommandKind::New | CommandKind::NewMarket)
+            command.client_id == id
+                && matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop)
         };
         if let Some(command) = step.commands.iter().map(|lived| &lived.command).find(is_it)
             && let Some(spec) = table.get(command.instrument)
@@ -281,7 +282,8 @@ fn tell_decision(
     let reduces = if command.reduce_only { ", reduce-only" } else { "" };
     t.line(format!("order {} ({link})", command.client_id.0));
     let what = px_qty(spec, command.px, command.qty);
-    t.line(format!("  {side} {what} {}, {:?}{reduces}", spec.symbol, command.tif));
+    let waits = command.trigger.map_or_else(String::new, |by| format!(", once the {} price is there", by.name()));
+    t.line(format!("  {side} {what} {}, {:?}{reduces}{waits}", spec.symbol, command.tif));
     t.keep(
         "order",
         json!({
@@ -317,6 +319,11 @@ fn tell_decision(
         t.keep("expected", estimate_json(&estimate));
     }
 
+    if command.trigger.is_some() {
+        // No wish for a quote and no check of risk led to it.
+        t.line("a stop order: it protects the position, for which nothing is checked and nothing reserved");
+        return;
+    }
     let quoted = seen.quotes.get(&(command.instrument.0, command.side as u8));
     let taken = seen.takes.get(&command.instrument.0).filter(|take| take.event == seen.event);
     let is_it = |wish: &&SeenWish| wish.wanted.is_some_and(|(px, _)| px == command.px);
@@ -547,7 +554,7 @@ impl Life {
             return;
         }
         let what = match command.kind {
-            CommandKind::New | CommandKind::NewMarket => "we place it".to_owned(),
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => "we place it".to_owned(),
             CommandKind::Amend => format!("we amend it to {}", px_qty(&self.spec, command.px, command.qty)),
             CommandKind::Cancel | CommandKind::CancelForeign => "we cancel it".to_owned(),
             other => format!("we ask: {other:?}"),
@@ -697,7 +704,7 @@ fn list(
             }
         }
         for command in step.commands.iter().filter(|lived| lived.is_taken).map(|lived| lived.command) {
-            let is_new = matches!(command.kind, CommandKind::New | CommandKind::NewMarket);
+            let is_new = matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop);
             if let Some(spec) = table.get(command.instrument).filter(|_| is_new) {
                 at.insert(command.client_id.0, orders.len());
                 orders.push(Line { life: Life::new(command, *spec), filled: Lots::ZERO });

@@ -195,6 +195,7 @@ pub fn run(args: &FaultsArgs) -> Outcome {
         script: script.clone().unwrap_or_else(|| FaultScript::generate(seed, duration_ns)),
         duration_ns,
         capital: args.capital.map(|capital| capital.0),
+        stops: None,
     };
     let armed = args.capital.map(|_| ArmedTotals::default());
     let totals = run_all(seeds, threads, armed, &options)?;

@@ -11,7 +11,9 @@ use super::universe::{self, Subscription, subscriptions};
 use crate::config::{Config, Environment, ForeignOrders, StrategyName};
 use crate::net::WsLimits;
 use crate::runtime::{ClockOffset, LiveFeedConfig};
-use crate::types::{InstrumentSpec, InstrumentTable, Lots, Money, Nanos, Product, VenueId};
+use crate::types::{
+    ClientOrderId, InstrumentSpec, InstrumentTable, Lots, Money, Nanos, OrderStatus, OrderUpdate, Product, VenueId,
+};
 use crate::venue::bybit::rest::{FeeRates, RestClient, RestError};
 use crate::venue::bybit::{Listings, PrivateDecoder};
 use crate::venue::{FeedConfig, MarketFeed};
@@ -216,6 +218,12 @@ pub fn closing_view(
         }
     }
     let wallet = rest.wallet_balance(&mut decoder, SETTLE_COIN, venue_ms)?.map_or(Money::ZERO, |b| b.wallet);
-    let open_orders = rest.open_orders(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)?.len();
+    // A stop order of ours that waits and protects a position is to stay there for as long as that does.
+    let is_left = |order: &OrderUpdate| {
+        let is_held = positions.get(order.meta.instrument.idx()).is_some_and(|qty| !qty.is_zero());
+        order.status == OrderStatus::Untriggered && order.client_id != ClientOrderId(0) && is_held
+    };
+    let orders = rest.open_orders(&mut decoder, Product::Linear, SETTLE_COIN, venue_ms)?;
+    let open_orders = orders.iter().filter(|order| !is_left(order)).count();
     Ok(VenueView { positions, wallets: vec![wallet], open_orders, liquidations: 0 })
 }

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::entry_report::write_entry;
 use super::summary::{VenueView, state_name};
-use crate::engine::EngineReport;
+use crate::engine::{EngineReport, StopReport};
 use crate::risk::Layer;
 use crate::runtime::{LatencySummary, Percentiles};
-use crate::types::Money;
+use crate::types::{Money, Side, TriggerBy};
 
 /// A nanosecond figure with a unit.
 pub fn nanos_text(ns: u64) -> String {
@@ -114,6 +114,9 @@ fn write_report(
             )?;
         }
     }
+    if let Some(stops) = &engine.stops {
+        write_stops(out, engine, stops)?;
+    }
     writeln!(out, "fills {}", engine.counts.fills)?;
     // What is settled in coins is shown whole: six decimals of a bitcoin are cents.
     let has_coins = engine.currencies.len() > 1 || engine.positions.iter().any(|p| p.spec.is_inverse());
@@ -176,6 +179,29 @@ fn write_report(
             let [p50, p99, p999, max] = [p.p50, p.p99, p.p999, p.max].map(nanos_text);
             writeln!(out, "  {name:<16}{:>10} {p50:>12} {p99:>12} {p999:>12} {max:>12}", p.count)?;
         }
+    }
+    Ok(())
+}
+
+/// Writes what became of stop orders, and those that stay at the venue.
+fn write_stops(out: &mut String, engine: &EngineReport, stops: &StopReport) -> std::fmt::Result {
+    let c = &stops.counts;
+    writeln!(
+        out,
+        "stop orders: {} placed, {} amended, {} cancelled, {} triggered; refused {}, given up for a minute {}, closed by the engine {}",
+        c.placed, c.amended, c.cancelled, c.triggered, c.refused, c.given_up, c.passed
+    )?;
+    for order in &stops.left {
+        let Some(spec) = engine.positions.get(order.instrument.idx()).map(|position| &position.spec) else { continue };
+        writeln!(
+            out,
+            "  {} stays at the venue: {} {} once the {} price is {}",
+            spec.symbol,
+            if order.side == Side::Ask { "sells" } else { "buys" },
+            spec.lot.text(order.qty.get()),
+            order.stop.map_or("", TriggerBy::name),
+            spec.tick.text(order.px.get())
+        )?;
     }
     Ok(())
 }

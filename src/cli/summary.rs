@@ -9,7 +9,7 @@ use super::entry_report::entry_json;
 use super::ghost::GhostSummary;
 use super::memory::RssBytes;
 use super::slow_risk::SlowRiskSummary;
-use crate::engine::{AccountCounts, CurrencyReport, EngineReport, HedgeReport, PnlSplit};
+use crate::engine::{AccountCounts, CurrencyReport, EngineReport, HedgeReport, PnlSplit, StopReport};
 use crate::risk::Layer;
 use crate::runtime::{LatencySummary, LiveOutcome};
 use crate::types::{BookState, Level, Lots, Money};
@@ -236,6 +236,9 @@ pub struct Summary {
     entry: serde_json::Value,
     /// Hedges; `null` if none were asked for.
     hedge: Option<HedgeSummary>,
+    /// Stop orders; left out if none were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<serde_json::Value>,
     /// The ghost's record beside what the live engine did; `null` without a ghost.
     ghost: Option<GhostSummary>,
     /// What slow risk measured; `null` where nobody measured it.
@@ -445,6 +448,7 @@ impl Summary {
             risk: RiskSummary::new(engine),
             entry: entry_json(engine),
             hedge: engine.hedge.as_ref().map(HedgeSummary::from),
+            stops: engine.stops.as_ref().map(stops_json),
             ghost: parts.ghost.clone(),
             slow_risk: parts.slow_risk.clone(),
             rss_bytes: parts.rss,
@@ -475,6 +479,20 @@ impl Summary {
 }
 
 /// Whether positions, wallet and open orders are the same on both sides.
+fn stops_json(stops: &StopReport) -> serde_json::Value {
+    let c = &stops.counts;
+    serde_json::json!({
+        "placed": c.placed,
+        "amended": c.amended,
+        "cancelled": c.cancelled,
+        "triggered": c.triggered,
+        "refused": c.refused,
+        "given_up": c.given_up,
+        "passed": c.passed,
+        "left": stops.left.len(),
+    })
+}
+
 fn is_reconciled(engine: &EngineReport, venue: Option<&VenueView>) -> bool {
     match venue {
         Some(venue) => {

@@ -13,6 +13,7 @@ mod hedge;
 mod protect;
 mod scan;
 mod slow_risk;
+mod stops;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use hedge::HedgeTable;
 pub use protect::{BreakersTable, FairTable, StopTable};
 pub use scan::{KLINE_INSTRUMENTS_MAX, ScanProduct, ScanTable};
 pub use slow_risk::SlowRiskTable;
+pub use stops::{StopBy, StopsTable};
 pub use validate::ValidateTable;
 pub use value::Ratio;
 use value::StepText;
@@ -95,6 +97,8 @@ pub struct Config {
     pub pace: PaceTable,
     /// What exposures are held with.
     pub hedge: HedgeTable,
+    /// Stop orders that protect positions at the venue.
+    pub stops: StopsTable,
     /// Breakers.
     pub breakers: BreakersTable,
     /// The ghost trader.
@@ -823,6 +827,7 @@ impl Config {
         entry::check(&self.edge, &self.kelly, &self.leverage, &self.pace)
             .map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         self.hedge.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
+        self.stops.check().map_err(|(key, why)| format!("{}: {why}", ghost::line_in(text, "stops", key)))?;
         self.ghost.check().map_err(|(key, why)| format!("{}: {why}", ghost::line_in(text, "ghost", key)))?;
         self.slow_risk.check().map_err(|(key, why)| format!("{}: {why}", line_of(key)))?;
         let whole = Rate::ONE;
@@ -1010,6 +1015,7 @@ impl Config {
             breakers: self.breakers.breakers(&self.stop),
             entry: entry::entry(&self.edge, &self.kelly, &self.leverage, &self.pace, table.funding_cap_bps.0),
             hedge: self.hedge.hedge(),
+            stops: self.stops.stops(),
             reconcile: ReconcileConfig::default(),
             rates: RateLimits {
                 create_per_s: self.rates.create_per_s,
@@ -1139,6 +1145,9 @@ mod tests {
             ("[kelly]\nfraction-percent = 101\n", vec!["line 2", "fraction-percent", "101", "0 to 100"]),
             ("[pace]\ncatch-up-percent = 50\n", vec!["line 2", "catch-up-percent", "50", "100 and more"]),
             ("[hedge]\nwith = [\"\"]\n", vec!["line 2", "with", "``", "1 to 31"]),
+            ("[stops]\nloss-bps = 0\n", vec!["line 2", "loss-bps", "found 0", "more than 0"]),
+            ("[stops]\ntrail-bps = 10000\n", vec!["line 2", "trail-bps", "found 10000", "less than 10000"]),
+            ("[stops]\nby = \"index\"\n", vec!["line 2", "index", "last", "mark"]),
             ("[hedge]\nunwind = \"2000\"\n", vec!["line 2", "unwind", "2000", "1000"]),
             ("[slow-risk]\nsample-every = \"10ms\"\n", vec!["line 2", "sample-every", "10ms", "50ms"]),
             ("[slow-risk]\nwindow-samples = 99\n", vec!["line 2", "window-samples", "99", "100 to 10000"]),

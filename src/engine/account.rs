@@ -360,6 +360,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         // An order of this run that the table does not hold any more is a mistake, ours or the venue's: never kept.
         match self.config.reconcile.foreign {
+            // Nothing is at the market: there is nothing to be taken over.
+            Foreign::Adopt if !is_ours && update.status == OrderStatus::Untriggered => {}
             Foreign::Adopt if !is_ours => self.adopt_order(update),
             Foreign::Leave if !is_ours => {}
             _ => {
@@ -453,7 +455,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if self.entry.is_on() && !instrument.is_hedge {
             let after = After { position: instrument.holding.position, wallet: instrument.holding.wallet_change() };
             self.entry.on_fill(&instrument.spec, fill, before, after, self.now);
-            instrument.is_leaving = self.entry.is_leaving(instrument_id);
+            instrument.is_leaving = self.entry.is_leaving(instrument_id) || instrument.guard.is_passed;
         }
         instrument.filled_at = self.now;
         instrument.flow.on_fill(fill.side, fill.qty, self.now);

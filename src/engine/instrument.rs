@@ -3,6 +3,7 @@
 use super::EngineConfig;
 use super::ledger::Ledger;
 use super::portfolio::Holding;
+use super::stops::Guard;
 use crate::book::{Certificate, FusedTop, L2Book};
 use crate::risk::{Breaker, BreakerConfig, BreakerLevel, Exposure, Flow};
 use crate::signal::Signals;
@@ -59,6 +60,8 @@ pub(super) struct Instrument {
     pub is_hedge: bool,
     /// Nothing is placed here: it was told so.
     pub is_withdrawn: bool,
+    /// The stop order that protects its position at the venue.
+    pub guard: Guard,
 }
 
 impl Instrument {
@@ -89,6 +92,7 @@ impl Instrument {
             is_leaving: false,
             is_hedge,
             is_withdrawn: false,
+            guard: Guard::default(),
         }
     }
 

@@ -28,6 +28,9 @@ mod quoter;
 mod report;
 mod risks;
 #[cfg(test)]
+mod stop_tests;
+mod stops;
+#[cfg(test)]
 mod tests;
 
 pub use account::{AccountCounts, Foreign, ReconcileConfig};
@@ -36,6 +39,7 @@ pub(crate) use ledger::Ledger;
 pub use portfolio::{Holding, PnlSplit};
 pub use report::{BookReport, CoreStatus, CurrencyReport, EngineReport, PositionReport};
 pub use risks::CurrencyLimits;
+pub use stops::{StopConfig, StopCounts, StopReport};
 
 use account::Account;
 use instrument::Instrument;
@@ -49,7 +53,7 @@ use crate::risk::{
     BreakerConfig, BreakerLevel, HedgeConfig, Hedger, RateBudget, RateLimits, Refusal, Request, Risk, RiskLimits, Spend,
 };
 use crate::signal::SignalConfig;
-use crate::strategy::{Strategy, View, Wishes};
+use crate::strategy::{StopWish, Strategy, View, Wishes};
 use crate::types::{
     Ack, Balance, BoardSlot, Book, BookState, BookStatus, ClientOrderId, CommandSink, CommandStamps, Control, Currency,
     Event, Fill, InstrumentId, InstrumentTable, Meta, Money, Nanos, Op, Reject, RejectKind, SettleId, Side, Signal,
@@ -93,6 +97,8 @@ pub struct EngineConfig {
     pub entry: EntryConfig,
     /// How exposures are held with other instruments, if they are.
     pub hedge: Option<HedgeConfig>,
+    /// The stop order that protects each position at the venue, if one is to.
+    pub stops: Option<StopConfig>,
     /// The venue's rate limits.
     pub rates: RateLimits,
     /// Time constants of the signals.
@@ -113,6 +119,7 @@ impl Default for EngineConfig {
             breakers: BreakerConfig::default(),
             entry: EntryConfig::default(),
             hedge: None,
+            stops: None,
             rates: RateLimits::default(),
             signals: SignalConfig::default(),
             reconcile: ReconcileConfig::default(),
@@ -209,6 +216,7 @@ pub struct Engine<S, P = NoProbe> {
     now: Nanos,
     cause: Cause,
     counts: EngineCounts,
+    stop_counts: StopCounts,
 }
 
 /// The stamps of the event at hand, for the commands that it causes.
@@ -254,6 +262,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             now: Nanos::ZERO,
             cause: Cause::default(),
             counts: EngineCounts::default(),
+            stop_counts: StopCounts::default(),
         }
     }
 
@@ -395,6 +404,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         let id = fill.meta.instrument;
         self.mark_equity();
+        // What protects comes before what trades: both spend one budget.
+        self.work_stop(id, out);
         self.decide(id, out, |strategy, view, wishes| strategy.on_fill(view, fill, wishes));
         self.work_quotes(id, out);
     }
@@ -427,6 +438,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.obey_slow_risk(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
+            self.work_stop(id, out);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
             self.work_quotes(id, out);
         }
@@ -516,8 +528,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !may_grow {
             instrument.keep_what_shrinks();
         }
+        let is_stop_changed = wishes.stop != StopWish::Same && instrument.guard.note_wish(wishes.stop);
         if instrument.has_work() {
             self.work_quotes(id, out);
+        }
+        if is_stop_changed {
+            self.work_stop(id, out);
         }
         if let Some(take) = wishes.take {
             self.take(id, &take, out);
@@ -539,11 +555,18 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             instrument.mark_quote(id);
         }
         self.orders.settle(id, self.now);
+        if change.after.stop.is_some() {
+            return self.on_stop_news(&change, news, out);
+        }
         self.work_quotes(change.after.instrument, out);
     }
 
     /// Moves what an order reserves from its state before to its state after.
     fn after_change(&mut self, before: &Order, after: &Order) {
+        if after.stop.is_some() {
+            // It only ever shrinks a position: nothing is reserved for it.
+            return self.after_stop_change(before, after);
+        }
         let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) else { return };
         let of = |order: &Order| (order.leaves_max(), order.value_max(&instrument.spec));
         let (old, new) = (of(before), of(after));
@@ -625,8 +648,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     /// Whether no order may trade any more.
+    ///
+    /// A stop order that waits and protects a position is none: it stays for as long as that does.
     pub fn is_flat_of_orders(&self) -> bool {
-        self.orders.open_count() == 0
+        self.orders.open_count() == self.stops_left().count()
     }
 
     /// Whether and how it trades.
@@ -697,6 +722,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return instrument.quotes[side as usize].order.and_then(|order| self.orders.get(order)).map(best);
         }
         // What takes is filled or gone before anything that is sent after it arrives: nobody meets it.
+        // Nor a stop order: it goes past ours.
         let rests = |o: &&Order| o.instrument == id && o.side == side && o.tif != TimeInForce::ImmediateOrCancel;
         let own = self.orders.iter().filter(|o| rests(o) && !o.state.is_final()).map(best);
         if side == Side::Bid { own.max() } else { own.min() }

@@ -272,7 +272,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     /// Asks for the end of an order; returns whether the request has left.
-    fn cancel(&mut self, client_id: ClientOrderId, out: &mut impl CommandSink) -> bool {
+    pub(super) fn cancel(&mut self, client_id: ClientOrderId, out: &mut impl CommandSink) -> bool {
         let Some(&order) = self.orders.get(client_id) else { return true };
         // What must go because trading stops or is held may spend the reserve.
         let spend = if self.risk.is_trading() { Spend::Cancel } else { Spend::UrgentCancel };
@@ -290,7 +290,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             let foreign = Command::cancel_foreign(instrument, side, order.venue_order_id, self.cause.recv);
             Command { client_id, stamps: self.cause.stamps, ..foreign }
         } else {
-            self.command(CommandKind::Cancel, instrument, side, client_id, order.px, order.qty)
+            let command = self.command(CommandKind::Cancel, instrument, side, client_id, order.px, order.qty);
+            Command { trigger: order.stop, ..command }
         };
         if !self.send(Command { request: order.request.wrapping_add(1), ..command }, out) {
             self.budget.give_back(spend);
@@ -298,6 +299,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
         // What the strategy withdraws may be a pattern; what is cancelled because trading stops is none.
         if spend == Spend::Cancel
+            && order.stop.is_none()
             && let Some(instrument) = self.instruments.get_mut(order.instrument.idx())
         {
             instrument.flow.on_withdrawal(order.side, order.leaves_max(), self.now, &self.config.risk.fair);
@@ -324,6 +326,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             let instruments = &self.instruments;
             let next = self.orders.iter().find(|order| match order.state {
                 _ if !instruments.get(order.instrument.idx()).is_none_or(&is_meant) => false,
+                // It goes with its position, not with trading.
+                _ if order.stop.is_some() => false,
                 OrderState::Live | OrderState::PendingAmend => true,
                 // In doubt: ask again now and then; a cancel is harmless.
                 OrderState::Unknown => now.saturating_since(order.asked_at) >= patience,
@@ -336,7 +340,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         }
     }
 
-    fn command(
+    pub(super) fn command(
         &self,
         kind: CommandKind,
         instrument: InstrumentId,
@@ -350,6 +354,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             side,
             tif: TimeInForce::GoodTillCancel,
             reduce_only: false,
+            trigger: None,
             instrument,
             client_id,
             request: 1,

@@ -1,7 +1,7 @@
 //! What the engine has to say at the end, or once a second. Allocates; not for the hot path.
 
 use super::risks::Purse;
-use super::{AccountCounts, Engine, EngineCounts, HedgeReport, PnlSplit, Probe};
+use super::{AccountCounts, Engine, EngineCounts, HedgeReport, PnlSplit, Probe, StopReport};
 use crate::book::{CertificateCounts, Touch};
 use crate::entry::EntryReport;
 use crate::order::{Order, OrderCounts, OrderState};
@@ -75,7 +75,7 @@ pub struct CoreStatus {
     pub commands: u64,
     /// Executions booked.
     pub fills: u64,
-    /// Orders that may still trade, or whose executions have not all arrived.
+    /// Orders that may still trade, or whose executions have not all arrived; without stop orders that wait and protect a position.
     pub open_orders: u64,
     /// Orders in doubt.
     pub unknown: u64,
@@ -112,7 +112,7 @@ pub struct EngineReport {
     pub positions: Vec<PositionReport>,
     /// Orders by what became of them.
     pub orders: OrderCounts,
-    /// Orders that may still trade.
+    /// Orders that may still trade; stop orders that wait and protect a position are in `stops`.
     pub open_orders: Vec<Order>,
     /// Refusals by reason, those that occurred.
     pub refused: Vec<(Refusal, u64)>,
@@ -124,6 +124,8 @@ pub struct EngineReport {
     pub entry: Option<EntryReport>,
     /// Hedges; `None` if none were asked for.
     pub hedge: Option<HedgeReport>,
+    /// What became of stop orders; `None` if none were asked for.
+    pub stops: Option<StopReport>,
     /// Other counts.
     pub counts: EngineCounts,
     /// What reconciliation found and did.
@@ -154,7 +156,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             events: self.counts.events,
             commands: self.counts.commands,
             fills: self.counts.fills,
-            open_orders: self.orders.unsettled_count() as u64,
+            open_orders: (self.orders.unsettled_count() - self.stops_left().count()) as u64,
             unknown: self.orders.iter().filter(|order| order.state == OrderState::Unknown).count() as u64,
             refused: self.risk.refused().map(|(_, count)| count).sum(),
             pnl_micros: i64::try_from(profit.get() / 1_000_000).unwrap_or(i64::MAX),
@@ -236,15 +238,21 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             books,
             positions,
             orders: self.orders.counts(),
-            open_orders: self.orders.iter().filter(|order| !order.state.is_final()).copied().collect(),
+            open_orders: self
+                .orders
+                .iter()
+                .filter(|order| !order.state.is_final() && !self.is_left(order))
+                .copied()
+                .collect(),
             refused: self.risk.refused().filter(|&(_, count)| count > 0).collect(),
             capital: first.capital,
             risk: self.risk_state(),
             entry: self.entry.report(),
             hedge: self.hedge_report(),
+            stops: self.stop_report(),
             counts: self.counts,
             account: self.account.counts,
-            unsettled: [self.orders.unsettled_count(), self.estimates.len()],
+            unsettled: [self.orders.unsettled_count() - self.stops_left().count(), self.estimates.len()],
             wallet_start: first.wallet_start,
             wallet: first.wallet,
             wallet_venue: first.wallet_venue,

@@ -15,6 +15,7 @@ pub(super) struct Fixed {
     pub qty: i64,
     pub take: bool,
     pub exit_px: Option<f64>,
+    pub stop: StopWish,
 }
 
 impl Strategy for Fixed {
@@ -24,6 +25,7 @@ impl Strategy for Fixed {
             wishes.quote(Side::Bid, bid.px.saturating_add(-self.distance), Lots::new(self.qty));
             wishes.quote(Side::Ask, ask.px.saturating_add(self.distance), Lots::new(self.qty));
         }
+        wishes.stop = self.stop;
         wishes.forecast = self.exit_px.and_then(|px| Forecast::new(px, 1_000));
         if std::mem::take(&mut self.take) {
             wishes.take = Some(Take { side: Side::Bid, px: ask.px, qty: Lots::new(10), reduce_only: false });
@@ -127,6 +129,8 @@ impl Rig {
             for command in std::mem::take(&mut self.out) {
                 let (op, status) = match command.kind {
                     CommandKind::New => (Op::Create, OrderStatus::New),
+                    CommandKind::NewStop => (Op::Create, OrderStatus::Untriggered),
+                    CommandKind::Amend if command.trigger.is_some() => (Op::Amend, OrderStatus::Untriggered),
                     CommandKind::Amend => (Op::Amend, OrderStatus::New),
                     _ => (Op::Cancel, OrderStatus::Cancelled),
                 };

@@ -1,12 +1,12 @@
 //! What a run came to: where engine and venue disagree.
 
 use crate::{
-    engine::EngineReport,
+    engine::{EngineReport, StopCounts},
     order::OrderState,
     risk::BreakerLevel,
-    sim::{AccountId, ExecutionKind, Venue},
-    simex::fault::FaultScript,
-    types::{InstrumentId, Lots, Money, OrderStatus},
+    sim::{AccountId, ExecutionKind},
+    simex::{Simex, fault::FaultScript},
+    types::{InstrumentId, Lots, Money, OrderStatus, Ticks},
 };
 use std::{collections::BTreeMap, fmt};
 
@@ -48,6 +48,8 @@ pub struct Verdict {
     pub is_finished: bool,
     /// Orders that the engine sent.
     pub orders: u64,
+    /// What became of stop orders.
+    pub stops: StopCounts,
     /// Executions at the venue.
     pub fills: u64,
     /// How often each kind of fault acted.
@@ -97,7 +99,8 @@ struct Traded {
 }
 
 /// Holds the engine's report against the venue.
-pub(super) fn compare(engine: &EngineReport, venue: &Venue, account: AccountId) -> Vec<Difference> {
+pub(super) fn compare(engine: &EngineReport, simex: &Simex, account: AccountId) -> Vec<Difference> {
+    let venue = simex.venue();
     let mut found = Vec::new();
     let mut differ = |what: &str, engine: String, venue: String| {
         if engine != venue {
@@ -112,11 +115,20 @@ pub(super) fn compare(engine: &EngineReport, venue: &Venue, account: AccountId) 
     differ("open orders in the engine", open_here.to_string(), zero());
     let unknown = engine.open_orders.iter().filter(|order| order.state == OrderState::Unknown).count();
     differ("unknown orders in the engine", unknown.to_string(), zero());
+    let stop_text = |instrument: InstrumentId, px: Ticks, qty: Lots| format!("{instrument:?} {qty:?} at {px:?}");
+    let left = engine.stops.iter().flat_map(|stops| &stops.left);
+    let mut left: Vec<String> = left.map(|order| stop_text(order.instrument, order.px, order.qty)).collect();
+    let waiting = simex.stops_waiting(account);
+    let mut waiting: Vec<String> = waiting.iter().map(|stop| stop_text(stop.instrument, stop.px, stop.qty)).collect();
+    left.sort_unstable();
+    waiting.sort_unstable();
+    differ("stop orders that wait", left.join(", "), waiting.join(", "));
     for (status, name, here) in [
         (OrderStatus::Filled, "filled orders", engine.orders.filled),
         (OrderStatus::Cancelled, "cancelled orders", engine.orders.cancelled),
     ] {
-        let there = venue.orders(account).filter(|order| order.status == status).count();
+        let ended = if status == OrderStatus::Cancelled { simex.stops_deactivated(account) } else { 0 };
+        let there = venue.orders(account).filter(|order| order.status == status).count() + ended;
         differ(name, here.to_string(), there.to_string());
     }
     let mut traded = vec![Traded::default(); venue.instruments_len()];

@@ -4,7 +4,7 @@ use super::armed::Watch;
 use super::lane::MemoryLane;
 use super::verdict::{Verdict, compare};
 use crate::{
-    engine::{Engine, EngineConfig, Limits, NoProbe, ReconcileConfig},
+    engine::{Engine, EngineConfig, Limits, NoProbe, ReconcileConfig, StopConfig},
     net::{MemoryDialer, WsLimits, WsUrl},
     ring::{Flag, Producer, spsc},
     runtime::{
@@ -37,6 +37,8 @@ pub struct WorldOptions {
     /// With a capital: breakers and limits are tight, the venue's own books are held against it after every step, and at the
     /// end all positions are closed.
     pub capital: Option<Money>,
+    /// The stop order that protects each position at the venue, if one is to.
+    pub stops: Option<StopConfig>,
 }
 
 /// Plays one run to its end and judges it.
@@ -232,13 +234,14 @@ impl World {
         Verdict {
             seed: options.seed,
             script: options.script.clone(),
-            differences: compare(&engine, simex.venue(), ACCOUNT),
+            differences: compare(&engine, simex, ACCOUNT),
             breaches,
             stake_max,
             levels: engine.risk.levels,
             flat_after_ns,
             is_finished,
             orders: engine.orders.sent,
+            stops: engine.stops.as_ref().map(|stops| stops.counts).unwrap_or_default(),
             fills: report.accounts.first().map_or(0, |account| account.fills),
             fired: simex.faults_fired(),
             elapsed_ns: self.now.saturating_since(began),
@@ -287,6 +290,7 @@ fn engine_config(options: &WorldOptions) -> EngineConfig {
     let reconcile = ReconcileConfig { every_ns: 10_000_000_000, ..ReconcileConfig::default() };
     let mut config = EngineConfig {
         reconcile,
+        stops: options.stops,
         limits: Limits { window_ticks: 4_096, far_levels_max: 1_024, orders_max: 256, exec_ids_max: 8_192 },
         ..EngineConfig::default()
     };

@@ -14,7 +14,7 @@
 use super::state::{Input, OrderState, Transition, transition};
 use crate::types::{
     ClientOrderId, InstrumentId, InstrumentSpec, Lots, Money, Nanos, Op, OrderStatus, RejectKind, Side, Ticks,
-    TimeInForce,
+    TimeInForce, TriggerBy,
 };
 
 /// What news is measured by.
@@ -50,6 +50,10 @@ pub struct Order {
     pub tif: TimeInForce,
     /// Only shrinks a position.
     pub reduce_only: bool,
+    /// A stop order's: which price triggers it. Until then [`Self::px`] is the trigger.
+    pub stop: Option<TriggerBy>,
+    /// A stop order went to the market, where it may fill at any price.
+    pub is_triggered: bool,
     /// Where it is in its life.
     pub state: OrderState,
     /// Limit price, as last confirmed.
@@ -149,6 +153,8 @@ impl Order {
             side,
             tif,
             reduce_only,
+            stop: None,
+            is_triggered: false,
             state: OrderState::PendingNew,
             px,
             qty,
@@ -252,6 +258,7 @@ impl Order {
             News::Filled(qty) => {
                 self.filled = self.filled.saturating_add(qty);
                 self.is_confirmed = true;
+                self.is_triggered |= self.stop.is_some();
                 let is_whole = self.filled >= self.qty && self.asked.is_none_or(|(_, asked)| self.filled >= asked);
                 if is_whole { self.step(Input::FilledWhole) } else { Transition::Stay }
             }
@@ -324,6 +331,8 @@ impl Order {
         self.is_confirmed = true;
         self.absent = 0;
         self.is_heard |= told.asked_at.is_none();
+        let is_at_market = matches!(told.status, OrderStatus::New | OrderStatus::PartiallyFilled | OrderStatus::Filled);
+        self.is_triggered |= self.stop.is_some() && is_at_market;
         self.filled_told = self.filled_told.max(told.filled);
         if told.venue_order_id != 0 {
             self.venue_order_id = told.venue_order_id;

@@ -116,6 +116,9 @@ refusals! {
     OrderTable = "order_table",
     /// The ring to the gateway is full.
     Gateway = "gateway",
+    /// The venue refused a stop order, or its amendment: it is tried again a few times, later each time, and the engine watches the
+    /// trigger itself meanwhile.
+    StopOrder = "stop_order",
 }
 
 /// One check: unless it holds, it is the answer.

@@ -519,7 +519,8 @@ fn every_check_that_is_taken_out_is_missed() {
 }
 
 /// Refusals that are not answers of [`Risk::verdict`]: the engine's tests show these.
-const BESIDE: &[Refusal] = &[Refusal::OrderRate, Refusal::CancelRate, Refusal::OrderTable, Refusal::Gateway];
+const BESIDE: &[Refusal] =
+    &[Refusal::OrderRate, Refusal::CancelRate, Refusal::OrderTable, Refusal::Gateway, Refusal::StopOrder];
 
 proptest! {
     /// Whatever was let through, filled in any combination, stays within the limit of the position.

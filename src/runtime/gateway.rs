@@ -375,7 +375,11 @@ impl GatewayDuty {
             return Ok(());
         }
         let is_late = taken.saturating_since(command.at) > self.config.send_within_ns;
-        if is_late && matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::Amend) {
+        let is_new = matches!(
+            command.kind,
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop | CommandKind::Amend
+        );
+        if is_late && is_new {
             // A process that was stopped and wakes up must not send what it wanted before.
             self.refuse(command, taken);
             return Ok(());
@@ -440,7 +444,7 @@ impl GatewayDuty {
     fn refuse(&mut self, command: &Command, now: Nanos) {
         self.not_sent += 1;
         let op = match command.kind {
-            CommandKind::New | CommandKind::NewMarket => Op::Create,
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => Op::Create,
             CommandKind::Amend => Op::Amend,
             CommandKind::Cancel | CommandKind::CancelForeign => Op::Cancel,
             CommandKind::CancelAll => Op::CancelAll,

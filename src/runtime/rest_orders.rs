@@ -150,7 +150,7 @@ impl RestOrdersDuty {
 
     fn send(&mut self, command: &Command) {
         let (op, path) = match command.kind {
-            CommandKind::New | CommandKind::NewMarket => (Op::Create, "/v5/order/create"),
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => (Op::Create, "/v5/order/create"),
             CommandKind::Amend => (Op::Amend, "/v5/order/amend"),
             CommandKind::Cancel | CommandKind::CancelForeign => (Op::Cancel, "/v5/order/cancel"),
             CommandKind::CancelAll => return self.refuse(command, Op::CancelAll),

@@ -98,6 +98,7 @@ impl Rig {
             side: Side::Bid,
             tif: TimeInForce::PostOnly,
             reduce_only: false,
+            trigger: None,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(31),
             request: 3,

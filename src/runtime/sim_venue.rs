@@ -433,7 +433,7 @@ impl SimVenueDuty {
             observer.on_command(command);
         }
         let op = match command.kind {
-            CommandKind::New | CommandKind::NewMarket => Op::Create,
+            CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop => Op::Create,
             CommandKind::Amend => Op::Amend,
             CommandKind::Cancel => Op::Cancel,
             CommandKind::CancelAll => Op::CancelAll,
@@ -508,10 +508,15 @@ impl SimVenueDuty {
         Some(Balance { meta: Meta { instrument, ..Meta::default() }, wallet, available: wallet })
     }
 
+    /// Orders at the market, and stop orders that protect nothing any more: one that protects a position stays as long as that does.
     fn open_orders(&self) -> usize {
-        (0..self.venue.instruments_len())
-            .map(|idx| self.venue.open_orders(self.account, InstrumentId(idx as u16)).count())
-            .sum()
+        let ids = (0..self.venue.instruments_len()).map(|idx| InstrumentId(idx as u16));
+        ids.map(|id| {
+            let is_flat = self.venue.account(self.account).is_none_or(|account| account.holding(id).qty.is_zero());
+            let stops = if is_flat { self.venue.waiting_stops(self.account, id).count() } else { 0 };
+            self.venue.open_orders(self.account, id).count() + stops
+        })
+        .sum()
     }
 
     /// The feed has ended and nothing is under way: waits for the core, then for its orders to be gone.

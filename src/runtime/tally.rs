@@ -40,7 +40,7 @@ impl Tallies {
     /// A command has left.
     #[inline]
     pub(super) fn on_command(&mut self, command: &Command) {
-        if matches!(command.kind, CommandKind::New | CommandKind::NewMarket)
+        if matches!(command.kind, CommandKind::New | CommandKind::NewMarket | CommandKind::NewStop)
             && let Some(tally) = self.by_instrument.get_mut(command.instrument.idx())
         {
             tally.orders += 1;

@@ -37,6 +37,7 @@ impl Rehearsal {
             side: Side::Bid,
             tif: TimeInForce::PostOnly,
             reduce_only: false,
+            trigger: None,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(0),
             request: 0,

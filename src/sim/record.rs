@@ -104,6 +104,12 @@ pub enum Refusal {
     /// A market order, and there is no market.
     #[error("no market price available")]
     NoMarket,
+    /// The price of a stop order has reached its trigger already.
+    #[error("the price has reached the trigger at {trigger:?} already")]
+    TriggerPassed {
+        /// The trigger.
+        trigger: Ticks,
+    },
 }
 
 /// Everything the venue knows of an order.
@@ -121,7 +127,7 @@ pub struct OrderRecord {
     pub side: Side,
     /// Limit or market.
     pub kind: OrderKind,
-    /// Limit price; for a market order its slippage bound.
+    /// Limit price; for a market order its slippage bound, for a stop order that waits its trigger.
     pub px: Ticks,
     /// Whole quantity.
     pub qty: Lots,
@@ -284,6 +290,8 @@ pub enum VenueEvent {
 pub struct VenueLimits {
     /// Open orders per account and instrument; Bybit's number is 500.
     pub open_orders_max: usize,
+    /// Stop orders that wait, per account and instrument; Bybit's number is 10.
+    pub stops_max: usize,
     /// Closed orders remembered, all accounts together.
     pub closed_orders_max: usize,
     /// Executions remembered, all accounts together.
@@ -306,6 +314,7 @@ impl Default for VenueLimits {
     fn default() -> Self {
         Self {
             open_orders_max: 500,
+            stops_max: 10,
             closed_orders_max: 20_000,
             executions_max: 20_000,
             slippage_e4: 500,

@@ -20,16 +20,21 @@ use super::{
 };
 use crate::types::{
     BookState, Command, CommandKind, Event, InstrumentId, InstrumentSpec, Lots, Money, Nanos, OrderStatus, Product,
-    Rate, SettleId, Side, Ticks, TimeInForce,
+    Rate, SettleId, Side, Ticks, TimeInForce, TriggerBy,
 };
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
+use stops::Stops;
+
+mod stops;
 
 struct Listing {
     spec: InstrumentSpec,
     market: Market,
     /// From the feed; without one the middle of the market counts.
     mark: Option<Ticks>,
+    /// The feed's, exactly: what stop orders wait for.
+    mark_px: Option<Money>,
     last_px: Option<Ticks>,
 }
 
@@ -52,12 +57,14 @@ pub struct Venue {
     reports: Vec<Report>,
     /// Likewise: accounts that the reports at hand concern.
     touched: Vec<AccountId>,
+    /// Stop orders that wait.
+    stops: Stops,
 }
 
 impl Venue {
     /// Opens an exchange with these instruments, in the order of their ids, and no accounts.
     pub fn new(listings: Vec<(InstrumentSpec, Market)>, limits: VenueLimits) -> Self {
-        let listing = |(spec, market)| Listing { spec, market, mark: None, last_px: None };
+        let listing = |(spec, market)| Listing { spec, market, mark: None, mark_px: None, last_px: None };
         Self {
             listings: listings.into_iter().map(listing).collect(),
             accounts: Vec::new(),
@@ -73,6 +80,7 @@ impl Venue {
             crowd: Vec::new(),
             reports: Vec::new(),
             touched: Vec::new(),
+            stops: Stops::default(),
         }
     }
 
@@ -277,6 +285,7 @@ impl Venue {
                 }
             });
             cancelled.extend(nos);
+            cancelled.extend(self.cancel_stops(account, id, now));
         }
         cancelled
     }
@@ -302,6 +311,12 @@ impl Venue {
         match command.kind {
             CommandKind::New => self.place(account, &place(OrderKind::Limit), now).map(drop),
             CommandKind::NewMarket => self.place(account, &place(OrderKind::Market), now).map(drop),
+            CommandKind::NewStop => {
+                let by = command.trigger.unwrap_or(TriggerBy::Last);
+                self.place_stop(account, &place(OrderKind::Market), by, now).map(drop)
+            }
+            CommandKind::Amend if command.trigger.is_some() => self.amend_stop(account, command, now),
+            CommandKind::Cancel if self.is_waiting(account, link) => self.cancel_stop(account, link, now),
             CommandKind::Amend => {
                 let no = self.find_link(account, link).ok_or(Refusal::UnknownOrder)?.no;
                 self.amend(account, no, AmendRequest { px: Some(command.px), qty: Some(command.qty) }, now)
@@ -330,6 +345,10 @@ impl Venue {
                 if ticker.mark_px > Money::ZERO {
                     let ticks = ticker.mark_px.get() / listing.spec.tick.pico();
                     listing.mark = i64::try_from(ticks).ok().map(Ticks::new);
+                    listing.mark_px = Some(ticker.mark_px);
+                    if !self.stops.is_empty() {
+                        self.work_stops(instrument, TriggerBy::Mark, now);
+                    }
                 }
                 return;
             }
@@ -690,6 +709,7 @@ impl Venue {
             let records = open.nos().iter().filter_map(|no| self.orders.get(*no));
             open.assert_sums(records, &self.listings[idx % self.listings.len()].spec);
         }
+        self.assert_stops();
         for listing in &self.listings {
             if let Market::Matching(market) = &listing.market {
                 market.assert_invariants();
@@ -733,6 +753,9 @@ impl Venue {
         }
         reports.clear();
         self.reports = reports;
+        if !self.stops.is_empty() {
+            self.work_stops(instrument, TriggerBy::Last, now);
+        }
     }
 
     fn book_reports(&mut self, instrument: InstrumentId, reports: &[Report], now: Nanos) {
@@ -892,5 +915,7 @@ impl Venue {
     }
 }
 
+#[cfg(test)]
+mod stop_tests;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,9 @@ impl ApiError {
             Refusal::Margin => (if spot { 170_131 } else { 110_007 }, "ab not enough for new order".to_owned()),
             Refusal::ReduceOnly => (110_017, "current position is zero, cannot fix reduce-only order qty".to_owned()),
             Refusal::TooManyOrders { max } => (110_020, format!("not allowed to have more than {max} active orders")),
+            Refusal::TriggerPassed { trigger } => {
+                (110_093, format!("expect Falling, but trigger_price[{}] was passed", trigger.get()))
+            }
             Refusal::NoMarket => (110_118, "no market price available".to_owned()),
         };
         Self { code, msg }

@@ -49,8 +49,8 @@ pub use server::{SimexHandle, SimexServer};
 use crate::{
     net::{HttpCodec, Message, WsCodec, WsLimits},
     sim::{
-        AccountId, CrowdMarket, ExecutionKind, Market, Matching, OrderNo, Population, QueueModel, ThinMarket, Venue,
-        VenueEvent,
+        AccountId, CrowdMarket, ExecutionKind, Market, Matching, OrderNo, OrderRecord, Population, QueueModel,
+        ThinMarket, Venue, VenueEvent,
     },
     types::{InstrumentId, Nanos, Product},
 };
@@ -323,6 +323,18 @@ impl Simex {
     /// Returns the venue behind the wire.
     pub fn venue(&self) -> &Venue {
         &self.exchange.venue
+    }
+
+    /// Returns the orders of an account that wait for a price, newest first, their triggers as their prices.
+    pub fn stops_waiting(&self, account: AccountId) -> Vec<OrderRecord> {
+        let of = |stop: &stops::Stop| OrderRecord { px: stop.trigger_px, ..stop.record() };
+        self.exchange.stops.of(account).filter(|stop| stop.is_open()).map(of).collect()
+    }
+
+    /// Returns how many orders of an account were cancelled before their price was seen, of those that are remembered.
+    pub fn stops_deactivated(&self, account: AccountId) -> usize {
+        let is_deactivated = |stop: &&stops::Stop| matches!(stop.state, stops::StopState::Deactivated(_));
+        self.exchange.stops.of(account).filter(is_deactivated).count()
     }
 
     /// Reports whether a capture has been played to its end.

@@ -5,7 +5,7 @@
 
 use crate::{
     sim::{AccountId, LinkId, OrderKind, OrderNo, OrderRecord, PlaceRequest, SelfTrade},
-    types::{InstrumentId, Lots, Money, Nanos, OrderStatus, Side, Ticks, TimeInForce},
+    types::{InstrumentId, Lots, Money, Nanos, OrderStatus, Side, Ticks, TimeInForce, is_triggered},
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -91,10 +91,8 @@ pub(super) enum Direction {
 impl Direction {
     /// Whether `px` has reached `trigger`.
     pub fn is_met(self, trigger: Ticks, px: Ticks) -> bool {
-        match self {
-            Self::Rise => px >= trigger,
-            Self::Fall => px <= trigger,
-        }
+        let side = if self == Self::Rise { Side::Bid } else { Side::Ask };
+        is_triggered(side, trigger.get().into(), px.get().into())
     }
 
     /// The way in which a position of `side` makes a profit.

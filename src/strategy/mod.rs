@@ -12,7 +12,7 @@ pub use market_maker::{MarketMaker, MarketMakerConfig};
 
 use crate::book::{L2Book, Touch};
 use crate::signal::Signals;
-use crate::types::{Fill, InstrumentId, InstrumentSpec, Lots, Nanos, Side, Ticker, Ticks, Trade};
+use crate::types::{Fill, InstrumentId, InstrumentSpec, Lots, Nanos, Side, Ticker, Ticks, Trade, TriggerBy};
 
 /// What a strategy sees of one instrument.
 pub struct View<'a> {
@@ -66,6 +66,24 @@ pub struct Take {
     pub reduce_only: bool,
 }
 
+/// What a strategy wants of the stop order that protects its position at the venue; its quantity is always that of the position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum StopWish {
+    /// What it wanted last. A position's end ends the wish.
+    #[default]
+    Same,
+    /// None.
+    Nothing,
+    /// One that is triggered at a price. Where the configuration asks for one too, the nearer one counts. It is amended once it is a step
+    /// off ([`StopConfig::step`](crate::engine::StopConfig::step)); a trigger that the price has passed already closes the position.
+    At {
+        /// A long position is sold on a fall to it, a short one bought back on a rise.
+        trigger: Ticks,
+        /// Which price is looked at.
+        by: TriggerBy,
+    },
+}
+
 /// What a strategy expects of an entry: the price at which the market will stand when it is left, and when that will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forecast {
@@ -101,6 +119,8 @@ pub struct Wishes {
     pub quotes: [Wish; 2],
     /// Something to take now.
     pub take: Option<Take>,
+    /// What protects its position at the venue.
+    pub stop: StopWish,
     /// What it expects of what would open a position. Without a word nothing is entered where [`crate::entry`] asks for one.
     pub forecast: Option<Forecast>,
 }

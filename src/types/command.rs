@@ -18,6 +18,36 @@ byte_enum! {
 }
 
 byte_enum! {
+    /// Which price triggers a stop order.
+    TriggerBy {
+        /// That of the last trade.
+        Last = 1,
+        /// The mark price.
+        Mark = 2,
+    }
+}
+
+impl TriggerBy {
+    /// The name in configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Mark => "mark",
+        }
+    }
+}
+
+/// Whether a price has reached a stop order's trigger: a sale stops on a fall to it, a purchase on a rise. The one place that says
+/// so, for engine and venues. Both prices in the same unit.
+#[inline]
+pub const fn is_triggered(side: Side, trigger: i128, px: i128) -> bool {
+    match side {
+        Side::Ask => px <= trigger,
+        Side::Bid => px >= trigger,
+    }
+}
+
+byte_enum! {
     /// What is asked.
     CommandKind {
         /// Place a limit order.
@@ -38,6 +68,9 @@ byte_enum! {
         CancelForeign = 7,
         /// Give up the private stream's connection and open another: it has gone silent.
         Reconnect = 8,
+        /// Place a reduce-only market order that waits for a price: [`Command::px`] is its trigger, [`Command::trigger`] says which price
+        /// is looked at.
+        NewStop = 9,
     }
 }
 
@@ -46,6 +79,9 @@ const JOURNALED_BIT: u64 = 0x80;
 
 /// The bit of a journal's command that says that nobody took it; [`Command::pack`] leaves it free.
 const DECLINED_SHIFT: u32 = 25;
+
+/// The two bits of [`Command::trigger`], 0 for none: orders without a trigger are the bytes that they were before there were any.
+const TRIGGER_SHIFT: u32 = 26;
 
 /// One request to a venue, small enough for a ring slot, with the stamps of the event that caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +94,15 @@ pub struct Command {
     pub tif: TimeInForce,
     /// Only ever shrinks a position.
     pub reduce_only: bool,
+    /// A stop order's: which price triggers it. Whatever is asked of a stop order carries it, an amendment too.
+    pub trigger: Option<TriggerBy>,
     /// Which instrument.
     pub instrument: InstrumentId,
     /// Our number for the order.
     pub client_id: ClientOrderId,
     /// Which request for this order it is, counted from 1: replies repeat it.
     pub request: u16,
-    /// Limit price.
+    /// Limit price, or the trigger of a stop order.
     pub px: Ticks,
     /// Whole quantity.
     pub qty: Lots,
@@ -96,6 +134,7 @@ impl Command {
             side,
             tif: TimeInForce::GoodTillCancel,
             reduce_only: false,
+            trigger: None,
             instrument,
             client_id: ClientOrderId(0),
             request: 0,
@@ -121,6 +160,7 @@ impl Command {
             | (self.side as u64) << 8
             | (self.tif as u64) << 16
             | u64::from(self.reduce_only) << 24
+            | self.trigger.map_or(0, |by| by as u64) << TRIGGER_SHIFT
             | u64::from(self.instrument.0) << 32
             | u64::from(self.request) << 48;
         let s = &self.stamps;
@@ -146,6 +186,10 @@ impl Command {
             side: Side::from_bit((first >> 8) as u8),
             tif: TimeInForce::from_u8((first >> 16) as u8)?,
             reduce_only: (first >> 24) & 1 == 1,
+            trigger: match (first >> TRIGGER_SHIFT) as u8 & 3 {
+                0 => None,
+                by => Some(TriggerBy::from_u8(by)?),
+            },
             instrument: InstrumentId((first >> 32) as u16),
             client_id: ClientOrderId(client_id),
             request: (first >> 48) as u16,
@@ -185,15 +229,17 @@ impl Command {
     /// The decision alone, without latency stamps, little-endian: equal decisions are equal bytes on any machine.
     ///
     /// ```text
-    /// kind side tif reduce_only instrument(2) request(2) | client_id(8) | px(8) | qty(8) | at(8)
+    /// kind side tif flags instrument(2) request(2) | client_id(8) | px(8) | qty(8) | at(8)
     /// ```
+    ///
+    /// Of the flags the first bit says reduce-only, the next two which price triggers (0: none does).
     pub fn neutral_bytes(&self) -> [u8; Self::NEUTRAL_BYTES] {
         let mut out = [0; Self::NEUTRAL_BYTES];
         let words = self.pack().words;
         out[0] = self.kind as u8;
         out[1] = self.side as u8;
         out[2] = self.tif as u8;
-        out[3] = u8::from(self.reduce_only);
+        out[3] = u8::from(self.reduce_only) | self.trigger.map_or(0, |by| (by as u8) << 1);
         out[4..6].copy_from_slice(&self.instrument.0.to_le_bytes());
         out[6..8].copy_from_slice(&self.request.to_le_bytes());
         for (chunk, word) in out[8..].chunks_exact_mut(8).zip(&words[1..5]) {
@@ -228,6 +274,7 @@ mod tests {
             side: Side::Ask,
             tif: TimeInForce::PostOnly,
             reduce_only: true,
+            trigger: None,
             instrument: InstrumentId(513),
             client_id: ClientOrderId(77),
             request: 515,
@@ -248,5 +295,28 @@ mod tests {
         assert_eq!(command.neutral_bytes(), bytes);
         command.px = Ticks::new(-2);
         assert_ne!(command.neutral_bytes(), bytes);
+    }
+
+    #[test]
+    fn a_trigger_travels_and_leaves_the_bytes_of_other_orders_as_they_were() {
+        let plain = Command {
+            reduce_only: true,
+            ..Command::cancel_foreign(InstrumentId(7), Side::Ask, 5 << 64 | 99, Nanos::new(3))
+        };
+        let (record, bytes) = (plain.pack(), plain.neutral_bytes());
+        assert_eq!((record.words[0], bytes[3]), (7 | 1 << 8 | 1 << 24 | 7 << 32, 1));
+        for kind in [CommandKind::NewStop, CommandKind::Amend] {
+            let mut seen = vec![Command { kind, ..plain }.neutral_bytes()];
+            for &by in TriggerBy::ALL {
+                let stop = Command { kind, trigger: Some(by), ..plain };
+                assert_eq!(Command::unpack(&stop.pack()), Some(stop));
+                assert_eq!(Command::from_journal_record(&stop.journal_record(false)), Some((stop, false)));
+                assert!(!seen.contains(&stop.neutral_bytes()), "{stop:?}");
+                seen.push(stop.neutral_bytes());
+            }
+        }
+        let mut record = plain.pack();
+        record.words[0] |= 3 << TRIGGER_SHIFT;
+        assert_eq!(Command::unpack(&record), None, "no price of that number");
     }
 }

@@ -18,7 +18,7 @@ mod record;
 
 pub use board::BoardSlot;
 pub use calendar::date;
-pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce};
+pub use command::{Command, CommandKind, CommandSink, CommandStamps, TimeInForce, TriggerBy, is_triggered};
 pub use currency::Currency;
 pub use decimal::{DecimalError, Step};
 pub(crate) use event::byte_enum;

@@ -120,6 +120,7 @@ fn engine_commands_find_their_orders_by_client_id() {
         side: Side::Bid,
         tif: TimeInForce::PostOnly,
         reduce_only: false,
+        trigger: None,
         instrument: ID,
         client_id: ClientOrderId(0x1f),
         request: 1,

@@ -13,7 +13,8 @@
 //! ```
 
 use crate::types::{
-    ClientOrderId, Command, CommandKind, InstrumentSpec, InstrumentTable, Op, Product, Side, Step, TimeInForce, VenueId,
+    ClientOrderId, Command, CommandKind, InstrumentSpec, InstrumentTable, Op, Product, Side, Step, TimeInForce,
+    TriggerBy, VenueId,
 };
 
 /// Room that every order message finds enough, in bytes: 480 of fixed text at most, twice 34 of numbers, and what the last
@@ -183,12 +184,15 @@ struct Template {
 }
 
 /// Kinds of requests of one instrument: 16 limit orders (side, time in force, reduce-only), 4 market orders (side,
-/// reduce-only), amendment, cancellation, cancellation of a foreign order.
-const VARIANTS: usize = 23;
+/// reduce-only), amendment, cancellation, cancellation of a foreign order, 4 stop orders (side, price that triggers), amendment of
+/// a stop order.
+const VARIANTS: usize = 28;
 const MARKET: usize = 16;
 const AMEND: usize = 20;
 const CANCEL: usize = 21;
 const CANCEL_FOREIGN: usize = 22;
+const STOP: usize = 23;
+const AMEND_STOP: usize = 27;
 
 /// Where the request id and the venue's time go: in front of all that varies in length.
 const REQ_ID_AT: usize = br#"{"reqId":""#.len();
@@ -249,7 +253,12 @@ fn variant(command: &Command) -> Option<(Op, usize)> {
             (Op::Create, side_and_reduce + 4 * tif)
         }
         CommandKind::NewMarket => (Op::Create, MARKET + side_and_reduce),
+        CommandKind::Amend if command.trigger.is_some() => (Op::Amend, AMEND_STOP),
         CommandKind::Amend => (Op::Amend, AMEND),
+        CommandKind::NewStop => {
+            let by_mark = usize::from(command.trigger == Some(TriggerBy::Mark));
+            (Op::Create, STOP + usize::from(command.side == Side::Ask) + 2 * by_mark)
+        }
         CommandKind::Cancel => (Op::Cancel, CANCEL),
         CommandKind::CancelForeign => (Op::Cancel, CANCEL_FOREIGN),
         CommandKind::CancelAll | CommandKind::Query | CommandKind::Reconcile | CommandKind::Reconnect => return None,
@@ -297,7 +306,19 @@ fn render(spec: &InstrumentSpec, run_id: u32, recv_window_ms: u32, texts: &mut V
         let number = if is_limit { "price" } else { "qty" };
         format!(r#","side":"{side}","orderType":"{kind}","timeInForce":"{tif}"{rest},"{number}":""#)
     };
+    // A sale waits for a fall (2), a purchase for a rise (1). What closes goes on past a quote of ours that is in its way.
+    let stop = |idx: usize| {
+        let (side, direction) = if idx % 2 == Side::Bid as usize { ("Buy", 1) } else { ("Sell", 2) };
+        let by = if idx / 2 == 0 { "LastPrice" } else { "MarkPrice" };
+        format!(
+            r#","side":"{side}","orderType":"Market","timeInForce":"IOC","reduceOnly":true,"positionIdx":0,"smpType":"CancelMaker","triggerDirection":{direction},"triggerBy":"{by}","triggerPrice":""#
+        )
+    };
     std::array::from_fn(|idx| match idx {
+        // On spot there is no position to be closed.
+        STOP..=AMEND_STOP if is_spot => Template { start: 0, len: 0, body_at: 0, link_at: 0 },
+        AMEND_STOP => add("amend", true, r#","triggerPrice":""#),
+        STOP.. => add("create", true, &stop(idx - STOP)),
         AMEND => add("amend", true, r#","price":""#),
         CANCEL => add("cancel", true, ""),
         CANCEL_FOREIGN => add("cancel", false, r#","orderId":""#),
@@ -395,7 +416,7 @@ impl OrderEncoder {
             put(out, usize::from(template.link_at) + LinkId::CLIENT_ID_AT, &client_id);
         }
         let end = match command.kind {
-            CommandKind::New | CommandKind::Amend => {
+            CommandKind::New | CommandKind::NewStop | CommandKind::Amend => {
                 let at = put_steps(out, len, command.px.get(), steps.tick)?;
                 let at = put(out, at, b"\",\"qty\":\"");
                 let at = put_steps(out, at, command.qty.get(), steps.lot)?;
@@ -615,6 +636,7 @@ mod tests {
             side: Side::Bid,
             tif: TimeInForce::PostOnly,
             reduce_only: false,
+            trigger: None,
             instrument: InstrumentId(0),
             client_id: ClientOrderId(31),
             request: 1,
@@ -670,6 +692,9 @@ mod tests {
         assert!(market.contains(r#""reduceOnly":true"#));
         let spot = Command { instrument: InstrumentId(1), side: Side::Ask, ..command(CommandKind::NewMarket) };
         let spot = request(&mut encoder, &spot);
+        let mut out = [0; ORDER_BYTES_MAX];
+        let stop = Command { instrument: InstrumentId(1), ..command(CommandKind::NewStop) };
+        assert_eq!(encoder.request(&stop, 1, &mut out), Err(EncodeError::UnknownInstrument { found: 1 }));
         assert!(spot.contains(r#""category":"spot""#) && spot.contains(r#""marketUnit":"baseCoin""#));
         assert!(spot.contains(r#""side":"Sell""#) && !spot.contains("reduceOnly"));
         let mut out = [0; ORDER_BYTES_MAX];
@@ -677,6 +702,22 @@ mod tests {
         assert_eq!(
             &out[..len],
             br#"{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t00000000-000000000000001f"}"#
+        );
+    }
+
+    #[test]
+    fn stop_orders_are_as_the_venue_documents_them() {
+        let mut encoder = OrderEncoder::new(&table(), 42, 5000);
+        let stop = |kind, side, by| Command { side, trigger: Some(by), ..command(kind) };
+        assert_eq!(
+            request(&mut encoder, &stop(CommandKind::NewStop, Side::Ask, TriggerBy::Last)),
+            r#"{"reqId":"c000000000000001f000100000000","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t0000002a-000000000000001f","side":"Sell","orderType":"Market","timeInForce":"IOC","reduceOnly":true,"positionIdx":0,"smpType":"CancelMaker","triggerDirection":2,"triggerBy":"LastPrice","triggerPrice":"61659.7","qty":"0.012"}]}"#
+        );
+        let bid = request(&mut encoder, &stop(CommandKind::NewStop, Side::Bid, TriggerBy::Mark));
+        assert!(bid.contains(r#""side":"Buy""#) && bid.contains(r#""triggerDirection":1,"triggerBy":"MarkPrice""#));
+        assert_eq!(
+            request(&mut encoder, &stop(CommandKind::Amend, Side::Ask, TriggerBy::Last)),
+            r#"{"reqId":"a000000000000001f000100000002","header":{"X-BAPI-TIMESTAMP":"1711001595207","X-BAPI-RECV-WINDOW":"5000"},"op":"order.amend","args":[{"category":"linear","symbol":"BTCUSDT","orderLinkId":"t0000002a-000000000000001f","triggerPrice":"61659.7","qty":"0.012"}]}"#
         );
     }
 

@@ -449,13 +449,15 @@ impl Context {
                 None => source.skip()?,
             }
         }
-        let [symbol, order_id, link_id, side_word, status, px, qty, filled, reject, cancel, updated] = fields;
+        let [symbol, order_id, link_id, side_word, status, px, qty, filled, reject, cancel, updated, trigger] = fields;
         let Some((instrument, grids)) = self.find(symbol, out) else { return Ok(()) };
         for (bit, name) in ORDER_FIELDS.iter().enumerate().take(8) {
             seen.need(bit as u32, name)?;
         }
         let qty = count(qty, &grids.qty)?;
         let filled = count(filled, &grids.qty)?;
+        // The price of an order that waits is its trigger: the limit of what it becomes is none, or not reached before.
+        let px = if matches!(status, b"Untriggered" | b"Triggered") && !trigger.is_empty() { trigger } else { px };
         let status = match status {
             b"New" | b"Created" | b"Active" | b"PendingCancel" => OrderStatus::New,
             b"PartiallyFilled" => OrderStatus::PartiallyFilled,
@@ -669,7 +671,7 @@ impl Context {
     }
 }
 
-const ORDER_FIELDS: [&str; 11] = [
+const ORDER_FIELDS: [&str; 12] = [
     "symbol",
     "orderId",
     "orderLinkId",
@@ -681,6 +683,7 @@ const ORDER_FIELDS: [&str; 11] = [
     "rejectReason",
     "cancelType",
     "updatedTime",
+    "triggerPrice",
 ];
 const FILL_FIELDS: [&str; 11] = [
     "symbol",
@@ -908,6 +911,22 @@ mod tests {
             let Event::Order(order) = events[0] else { panic!("{events:?}") };
             assert_eq!((order.status, codes::reason_text(order.reason)), (status, reason));
         }
+    }
+
+    #[test]
+    fn the_price_of_an_order_that_waits_is_its_trigger() {
+        let of = |status: &str, trigger: &str| {
+            let waits = corpus(1).replace(r#""Filled""#, &format!(r#""{status}""#));
+            let waits = waits.replace(r#""triggerPrice":"""#, &format!(r#""triggerPrice":"{trigger}""#));
+            let (_, events) = run(&waits);
+            let Event::Order(order) = events[0] else { panic!("{events:?}") };
+            (order.status, order.px.get())
+        };
+        assert_eq!(of("Untriggered", "71.3"), (OrderStatus::Untriggered, 713));
+        assert_eq!(of("Triggered", "71.3"), (OrderStatus::Untriggered, 713));
+        assert_eq!(of("Untriggered", ""), (OrderStatus::Untriggered, 725));
+        assert_eq!(of("New", "71.3"), (OrderStatus::New, 725), "at the market its own price counts");
+        assert_eq!(of("Deactivated", "71.3").0, OrderStatus::Cancelled);
     }
 
     #[test]

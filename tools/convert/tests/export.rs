@@ -251,6 +251,7 @@ fn journal(dir: &Scratch) -> PathBuf {
         side: Side::Ask,
         tif: TimeInForce::PostOnly,
         reduce_only: true,
+        trigger: None,
         instrument: InstrumentId(1),
         client_id: ClientOrderId(7),
         request,

@@ -295,6 +295,8 @@ impl Rows<'_> {
         let (kind, is_limit, has_qty) = match command.kind {
             CommandKind::New => ("new", true, true),
             CommandKind::NewMarket => ("new_market", false, true),
+            // Its price is the trigger.
+            CommandKind::NewStop => ("new_stop", true, true),
             CommandKind::Amend => ("amend", true, true),
             CommandKind::Cancel => ("cancel", false, false),
             CommandKind::CancelAll => ("cancel_all", false, false),

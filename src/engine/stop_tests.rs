@@ -1,0 +1,329 @@
+//! The stop order of a position, from its placing to its end.
+
+use super::tests::{Fixed, Rig, quoting};
+use super::*;
+use crate::types::{Command, CommandKind, Lots, OrderStatus, Position, Rate, TriggerBy};
+
+const BOUGHT_AT: i64 = 599_995;
+/// One percent.
+const LOSS: Rate = Rate::new(1_000_000);
+
+fn config() -> StopConfig {
+    StopConfig { loss: Some(LOSS), trail: None, step: Rate::new(20_000), by: TriggerBy::Last }
+}
+
+fn below(px: i64) -> Ticks {
+    Ticks::new(px).saturating_add(-Ticks::new(px).share(LOSS))
+}
+
+/// What was asked of stop orders; everything is answered as it was asked.
+fn stops(rig: &mut Rig) -> Vec<Command> {
+    // The budget has room for more.
+    rig.timer(300_000_000);
+    let mut all = rig.answered();
+    all.retain(|command| command.trigger.is_some());
+    all
+}
+
+/// Quotes that are answered, and the bid of them.
+fn quoted(change: impl Fn(&mut EngineConfig), strategy: Fixed) -> (Rig, Vec<Command>) {
+    let mut rig = Rig::with(strategy, change);
+    rig.go_live();
+    let sent = rig.answered();
+    (rig, sent)
+}
+
+/// Ten bought, and the stop order that was asked for, not answered yet.
+fn long() -> (Rig, Vec<Command>, Command) {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    rig.timer(300_000_000);
+    rig.fill(&sent[0], 1, 10);
+    let mut stop = None;
+    for command in rig.taken() {
+        match command.kind {
+            CommandKind::NewStop => stop = Some(command),
+            CommandKind::New => rig.ack(Op::Create, command.client_id),
+            _ => {}
+        }
+    }
+    (rig, sent, stop.expect("a stop order with the execution"))
+}
+
+fn position(rig: &Rig) -> i64 {
+    rig.engine.report().positions[0].position.get()
+}
+
+fn counts(rig: &Rig) -> StopCounts {
+    rig.engine.report().stops.unwrap().counts
+}
+
+#[test]
+fn it_follows_the_position_and_goes_with_it() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    assert!(stops(&mut rig).is_empty(), "nothing is held");
+    rig.fill(&sent[0], 1, 4);
+    let placed = stops(&mut rig);
+    let [stop] = placed[..] else { panic!("{placed:?}") };
+    assert_eq!((stop.kind, stop.side, stop.reduce_only), (CommandKind::NewStop, Side::Ask, true));
+    assert_eq!((stop.px, stop.qty, stop.trigger), (below(BOUGHT_AT), Lots::new(4), Some(TriggerBy::Last)));
+    assert!(stops(&mut rig).is_empty(), "it is there");
+    rig.fill(&sent[0], 2, 6);
+    let amended = stops(&mut rig);
+    let [more] = amended[..] else { panic!("{amended:?}") };
+    assert_eq!((more.kind, more.client_id, more.qty), (CommandKind::Amend, stop.client_id, Lots::new(10)));
+    assert_eq!((more.px, more.trigger), (stop.px, stop.trigger));
+    rig.fill(&sent[1], 3, 7);
+    assert_eq!(stops(&mut rig).iter().map(|it| (it.kind, it.qty.get())).collect::<Vec<_>>(), [(CommandKind::Amend, 3)]);
+    rig.fill(&sent[1], 4, 3);
+    assert_eq!(position(&rig), 0);
+    let gone = stops(&mut rig);
+    assert_eq!(
+        gone.iter().map(|it| (it.kind, it.client_id)).collect::<Vec<_>>(),
+        [(CommandKind::Cancel, stop.client_id)]
+    );
+    let expected = StopCounts { placed: 1, amended: 2, cancelled: 1, ..StopCounts::default() };
+    assert_eq!(counts(&rig), expected);
+    assert!(stops(&mut rig).is_empty());
+}
+
+#[test]
+fn nothing_is_reserved_for_it_and_a_short_one_is_bought_back() {
+    let committed = |stops: Option<StopConfig>| {
+        let (mut rig, sent) = quoted(move |it| it.stops = stops, quoting());
+        rig.fill(&sent[1], 1, 10);
+        rig.timer(300_000_000);
+        let asked = rig.answered();
+        let stop = asked.iter().find(|command| command.kind == CommandKind::NewStop).copied();
+        let exposure = &rig.engine.instruments[0].exposure;
+        ((rig.engine.report().capital, exposure.open, exposure.open_orders), stop)
+    };
+    let ((with, stop), (without, none)) = (committed(Some(config())), committed(None));
+    assert_eq!((with, none), (without, None));
+    let stop = stop.unwrap();
+    // Sold at 600,006.
+    let above = Ticks::new(600_006).saturating_add(Ticks::new(600_006).share(LOSS));
+    assert_eq!((stop.side, stop.px), (Side::Bid, above));
+}
+
+#[test]
+fn the_venue_triggers_it_and_its_execution_is_the_positions_exit() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    // At the market it may fill at any price.
+    let at_market = Command { px: Ticks::new(560_000), ..stop };
+    rig.told(&at_market, OrderStatus::New, 0);
+    rig.timer(50_000_000);
+    rig.told(&at_market, OrderStatus::Filled, 10);
+    rig.fill(&Command { px: Ticks::new(580_000), ..stop }, 2, 10);
+    assert_eq!(position(&rig), 0);
+    assert!(stops(&mut rig).is_empty(), "it ended by itself");
+    let report = rig.engine.report();
+    let lost = i128::from((BOUGHT_AT - 580_000) * 10) * rig.engine.instruments[0].spec.tick_lot_value.get();
+    assert_eq!(rig.engine.instruments[0].holding.realised, Money::new(-lost));
+    assert_eq!((counts(&rig).placed, counts(&rig).triggered, report.counts.fills_unmatched), (1, 1, 0));
+    assert_eq!(report.stops.unwrap().left.len(), 0);
+}
+
+#[test]
+fn a_lost_answer_is_waited_for_and_no_second_one_is_placed() {
+    let (mut rig, _, stop) = long();
+    for _ in 0..20 {
+        rig.timer(200_000_000);
+    }
+    assert!(rig.taken().iter().all(|command| command.trigger.is_none()));
+    assert_eq!(rig.engine.orders.get(stop.client_id).unwrap().state, OrderState::Unknown);
+    assert!(!rig.engine.is_flat_of_orders(), "what is in doubt is not left behind");
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    assert_eq!(rig.engine.orders.get(stop.client_id).unwrap().state, OrderState::Live);
+    rig.control(Control::Stop);
+    rig.answered();
+    assert!(rig.engine.is_flat_of_orders());
+    let report = rig.engine.report();
+    let left = report.stops.unwrap().left;
+    assert_eq!(
+        (report.open_orders.len(), left.len(), left[0].id),
+        (0, 1, stop.client_id),
+        "it stays with its position"
+    );
+    assert_eq!(rig.engine.quick_status().open_orders, 0);
+}
+
+#[test]
+fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_pause() {
+    let (mut rig, _, stop) = long();
+    rig.reject(Op::Create, RejectKind::Refused, stop.client_id);
+    let mut at = vec![rig.now];
+    let begun = rig.now;
+    while rig.now < begun + 50_000_000_000 {
+        rig.timer(50_000_000);
+        for command in rig.taken() {
+            match command.kind {
+                CommandKind::NewStop => {
+                    at.push(rig.now);
+                    rig.reject(Op::Create, RejectKind::Refused, command.client_id);
+                }
+                CommandKind::Amend => rig.ack(Op::Amend, command.client_id),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(at.len(), 6, "{at:?}");
+    let waits: Vec<u64> = at.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(waits.windows(2).all(|two| two[1] > two[0] * 3 / 2), "{waits:?}");
+    assert_eq!((counts(&rig).refused, counts(&rig).given_up), (6, 1));
+    assert!(rig.engine.report().refused.contains(&(Refusal::StopOrder, 6)));
+    rig.timer(20_000_000_000);
+    rig.book(600_000, 600_001);
+    assert!(rig.taken().iter().any(|command| command.kind == CommandKind::NewStop), "after a minute once more");
+}
+
+#[test]
+fn a_trigger_that_was_passed_with_no_order_there_closes_the_position() {
+    let (mut rig, _, stop) = long();
+    rig.reject(Op::Create, RejectKind::Refused, stop.client_id);
+    rig.last_px(below(BOUGHT_AT).get());
+    rig.book(593_990, 593_991);
+    rig.timer(50_000_000);
+    rig.answered();
+    rig.timer(400_000_000);
+    let closing = rig.taken();
+    let [closing] = closing[..] else { panic!("{closing:?}") };
+    assert_eq!((closing.kind, closing.tif), (CommandKind::New, TimeInForce::ImmediateOrCancel));
+    assert_eq!((closing.side, closing.qty, closing.reduce_only), (Side::Ask, Lots::new(10), true));
+    rig.told(&closing, OrderStatus::Filled, 10);
+    rig.fill(&closing, 9, 10);
+    assert_eq!((position(&rig), counts(&rig).passed), (0, 1));
+    rig.timer(400_000_000);
+    rig.book(593_995, 593_996);
+    assert!(!rig.taken().is_empty(), "flat: quoted again");
+}
+
+#[test]
+fn what_is_closed_keeps_its_stop_until_nothing_is_held() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.control(Control::Flatten);
+    let cancelled = rig.answered();
+    assert!(cancelled.iter().all(|command| command.client_id != stop.client_id), "{cancelled:?}");
+    rig.timer(400_000_000);
+    let closing = rig.taken();
+    let [closing] = closing[..] else { panic!("{closing:?}") };
+    assert_eq!((closing.qty, closing.reduce_only), (Lots::new(10), true));
+    rig.told(&closing, OrderStatus::Filled, 10);
+    rig.fill(&closing, 9, 10);
+    assert!(!rig.engine.is_flat_of_orders());
+    let gone = stops(&mut rig);
+    assert_eq!(
+        gone.iter().map(|it| (it.kind, it.client_id)).collect::<Vec<_>>(),
+        [(CommandKind::Cancel, stop.client_id)]
+    );
+    assert!(rig.engine.is_flat_of_orders());
+}
+
+#[test]
+fn it_trails_the_best_price_and_never_goes_back() {
+    let trailing = StopConfig { trail: Some(LOSS), ..config() };
+    let (mut rig, sent) = quoted(|it| it.stops = Some(trailing), quoting());
+    rig.fill(&sent[0], 1, 10);
+    let placed = stops(&mut rig);
+    let mut trigger = placed[0].px;
+    // The last trade was above the price paid, so that the trail is nearer.
+    assert_eq!(trigger, below(600_000));
+    for px in [600_010, 606_000, 605_990, 604_000, 606_050, 609_000, 601_000, 600_000] {
+        rig.last_px(px);
+        let amended = stops(&mut rig);
+        assert!(amended.len() <= 1);
+        for command in amended {
+            assert_eq!((command.kind, command.client_id), (CommandKind::Amend, placed[0].client_id));
+            assert!(command.px > trigger, "{px}: from {trigger:?} to {:?}", command.px);
+            trigger = command.px;
+        }
+    }
+    assert_eq!(trigger, below(609_000));
+    assert_eq!(counts(&rig).amended, 2, "what is less than a step is not worth a request");
+}
+
+#[test]
+fn a_strategy_asks_for_its_own_and_the_nearer_one_counts() {
+    let at = |trigger: i64| StopWish::At { trigger: Ticks::new(trigger), by: TriggerBy::Mark };
+    let placed = |stop: StopWish, config: Option<StopConfig>| {
+        let (mut rig, sent) = quoted(move |it| it.stops = config, Fixed { stop, ..quoting() });
+        rig.fill(&sent[0], 1, 10);
+        let all = stops(&mut rig);
+        (all.first().map(|it| (it.px.get(), it.trigger)), rig)
+    };
+    assert_eq!(placed(at(598_000), None).0, Some((598_000, Some(TriggerBy::Mark))));
+    assert_eq!(placed(at(598_000), Some(config())).0, Some((598_000, Some(TriggerBy::Mark))));
+    assert_eq!(placed(at(590_000), Some(config())).0, Some((below(BOUGHT_AT).get(), Some(TriggerBy::Last))));
+    assert_eq!(placed(StopWish::Nothing, Some(config())).0, Some((below(BOUGHT_AT).get(), Some(TriggerBy::Last))));
+    assert_eq!(placed(StopWish::Nothing, None).0, None);
+    assert_eq!(placed(StopWish::Same, None).1.engine.report().stops.map(|it| it.counts), None);
+    // Another wish replaces it; without one it goes.
+    let (_, mut rig) = placed(at(598_000), None);
+    rig.engine.strategy.stop = StopWish::Nothing;
+    rig.book(600_001, 600_002);
+    assert_eq!(stops(&mut rig).iter().map(|it| it.kind).collect::<Vec<_>>(), [CommandKind::Cancel]);
+}
+
+#[test]
+fn a_stop_that_the_venue_ends_is_placed_anew_after_a_while() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.told(&stop, OrderStatus::Cancelled, 0);
+    assert!(rig.taken().iter().all(|command| command.trigger.is_none()));
+    let again = stops(&mut rig);
+    assert_eq!(again.iter().map(|it| (it.kind, it.qty.get())).collect::<Vec<_>>(), [(CommandKind::NewStop, 10)]);
+    assert_eq!((counts(&rig).refused, counts(&rig).placed), (1, 2));
+}
+
+#[test]
+fn a_position_that_was_there_is_protected_and_a_kill_leaves_it_so() {
+    let mut rig = Rig::with(Fixed::default(), |it| it.stops = Some(config()));
+    rig.engine.mode = Mode::Watching;
+    let meta = rig.meta();
+    let entry_px = Money::new(60_000 * Money::ONE.get());
+    let there = Position { meta, qty: Lots::new(-7), entry_px, realised: Money::ZERO, asked_at: Nanos::ZERO };
+    rig.event(Event::Position(there));
+    rig.go_live();
+    assert!(stops(&mut rig).is_empty(), "not armed yet");
+    rig.control(Control::Arm);
+    let placed = stops(&mut rig);
+    let above = Ticks::new(600_000).saturating_add(Ticks::new(600_000).share(LOSS));
+    assert_eq!(
+        placed.iter().map(|it| (it.kind, it.side, it.px, it.qty.get())).collect::<Vec<_>>(),
+        [(CommandKind::NewStop, Side::Bid, above, 7)]
+    );
+    rig.control(Control::Kill);
+    rig.timer(300_000_000);
+    assert!(rig.taken().is_empty());
+    assert_eq!(rig.engine.report().stops.unwrap().left.len(), 1);
+}
+
+#[test]
+fn quotes_are_not_kept_from_where_it_waits() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    // Far below: the bid is to rest above and below where the sale waits.
+    for bid in [594_002, 593_990] {
+        rig.last_px(594_050);
+        rig.book(bid, bid + 1);
+        rig.timer(300_000_000);
+        rig.answered();
+        let quote = rig.engine.instruments[0].quotes[0].order.and_then(|order| rig.engine.orders.get(order)).unwrap();
+        assert_eq!(quote.px, Ticks::new(bid - 5));
+    }
+    assert!(rig.engine.report().refused.iter().all(|(refusal, _)| *refusal != Refusal::SelfTrade));
+}
+
+#[test]
+fn what_is_filled_while_the_engine_stops_is_protected_too() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    rig.control(Control::Stop);
+    rig.fill(&sent[0], 1, 4);
+    let placed: Vec<Command> = rig.taken().into_iter().filter(|command| command.kind == CommandKind::NewStop).collect();
+    assert_eq!(placed.iter().map(|it| (it.side, it.qty.get())).collect::<Vec<_>>(), [(Side::Ask, 4)]);
+}
