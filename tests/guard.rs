@@ -24,8 +24,8 @@ use tercel::types::{
     ClientOrderId, Command, CommandKind, CommandStamps, Event, InstrumentId, InstrumentTable, Level, Lots, Nanos, Op,
     Product, Record, RejectKind, Side, Ticks, TimeInForce,
 };
-use tercel::venue::bybit::orders::{NewOrder, Number, OrderRequest};
-use tercel::venue::bybit::rest::{RestClient, RestConfig};
+use tercel::venue::bybit::orders::{NewOrder, Number, OrderRequest, Trigger, TriggerBy};
+use tercel::venue::bybit::rest::{OpenCount, RestClient, RestConfig};
 use tercel::venue::bybit::{Secret, Signer};
 
 /// Far above what anything here takes, so that a slow machine is no failure.
@@ -92,14 +92,40 @@ impl Rig {
         (process, Events(events))
     }
 
-    /// Places an order of an account by REST; none for the price: at the market.
-    fn place(&self, account: &AccountConfig, side: Side, qty: &str, px: Option<&str>) {
-        let rest = RestClient::new(RestConfig {
+    fn rest(&self, account: &AccountConfig) -> RestClient {
+        let config = RestConfig {
             api_key: account.api_key.clone(),
             secret: Some(Secret::new(account.api_secret.clone())),
             ..RestConfig::new(&format!("http://{}", self.venue.addr()))
-        });
-        let rest = rest.unwrap();
+        };
+        RestClient::new(config).unwrap()
+    }
+
+    /// What the first account has open.
+    fn open(&self) -> OpenCount {
+        let rest = self.rest(&AccountConfig::default());
+        rest.open_orders_count(Product::Linear, "USDT", rest.time().unwrap().as_millis()).unwrap()
+    }
+
+    /// Starts an engine that is long and has a stop order at the venue for that.
+    fn engine_with_a_stop(&mut self) -> Process {
+        self.place(&AccountConfig::default(), Side::Bid, "0.040", None);
+        self.venue.wait(LONG, |seen| seen.held == 1).expect("it is long");
+        let config = self.engine_config();
+        let text = std::fs::read_to_string(&config).unwrap() + "[stops]\nloss-bps = \"300\"\n";
+        std::fs::write(&config, text).unwrap();
+        let engine = start_engine(program(), &config).unwrap();
+        let until = Instant::now() + LONG;
+        while self.open().protective != 1 {
+            assert!(Instant::now() < until, "the stop order is placed");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        engine
+    }
+
+    /// Places an order of an account by REST; none for the price: at the market.
+    fn place(&self, account: &AccountConfig, side: Side, qty: &str, px: Option<&str>) {
+        let rest = self.rest(account);
         let order = NewOrder {
             px: px.map(|px| Number::parse(px).unwrap()),
             tif: if px.is_some() { TimeInForce::GoodTillCancel } else { TimeInForce::ImmediateOrCancel },
@@ -195,6 +221,34 @@ fn a_killed_engine_keeps_its_position_where_the_guard_only_cancels() {
     assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
     let end = rig.venue.now().unwrap();
     assert_eq!((end.open, end.held), (0, 1));
+}
+
+#[test]
+fn a_stop_order_stays_with_the_position_that_it_protects() {
+    let mut rig = Rig::new("stop");
+    let (mut guard, mut events) = rig.guard();
+    rig.engine_with_a_stop().signal(Signal::KILL);
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    assert_eq!(rig.open(), OpenCount { protective: 1, ..OpenCount::default() });
+    assert_eq!(rig.venue.now().unwrap().held, 1);
+}
+
+#[test]
+fn with_an_order_that_waits_to_open_a_position_all_that_wait_are_cancelled() {
+    let mut rig = Rig::new("opening-stop");
+    let (mut guard, mut events) = rig.guard();
+    rig.engine_with_a_stop().signal(Signal::KILL);
+    let rest = rig.rest(&AccountConfig::default());
+    let trigger = Trigger { px: Number::parse("70000").unwrap(), on_rise: true, by: TriggerBy::LastPrice };
+    let order = NewOrder {
+        trigger: Some(trigger),
+        ..NewOrder::market(Product::Linear, "BTCUSDT", Side::Bid, Number::parse("0.001").unwrap(), "")
+    };
+    rest.place(&OrderRequest::New(order), rest.time().unwrap().as_millis()).unwrap();
+    events.until("settled");
+    assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
+    assert_eq!(rig.open(), OpenCount::default());
 }
 
 /// A quiet venue on which the first account is long 0.010, in a book of 0.004 at 60000 and, if there is one, 0.100 at

@@ -1,5 +1,6 @@
 //! The venue as the guard needs it, and the thread that acts on it: cancels, and closes positions where that is asked for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,11 @@ pub(super) struct Account {
     rest: RestClient,
     /// Category and, for contracts, settlement currency.
     scopes: Vec<(Product, String)>,
+    /// Whether orders of contracts that wait for a price and can only shrink a position are left: positions stay, and these
+    /// protect them.
+    keeps_stops: bool,
+    /// Set once an order was seen that waits and may open a position: then all that wait are cancelled with it.
+    are_all_meant: AtomicBool,
 }
 
 impl Account {
@@ -63,7 +69,8 @@ impl Account {
                 product => scopes.extend(config.guard.settle_coins.iter().map(|coin| (product, coin.clone()))),
             }
         }
-        Ok(Self { rest, scopes })
+        let are_all_meant = AtomicBool::new(false);
+        Ok(Self { rest, scopes, keeps_stops: !config.guard.flatten, are_all_meant })
     }
 
     /// The venue's clock less ours, in milliseconds.
@@ -73,25 +80,30 @@ impl Account {
         Ok(venue_ms as i64 - ((before + unix_ms()) / 2) as i64)
     }
 
-    /// Open orders of everything that is guarded.
+    /// Open orders of everything that is guarded, without those that are left.
     pub fn count(&self, offset_ms: i64) -> Result<usize, RestError> {
         let mut open = 0;
         for (product, coin) in &self.scopes {
-            open += self.rest.open_orders_count(*product, coin, unix_ms().saturating_add_signed(offset_ms))?;
+            let found = self.rest.open_orders_count(*product, coin, unix_ms().saturating_add_signed(offset_ms))?;
+            if found.waiting > 0 {
+                self.are_all_meant.store(true, Ordering::Relaxed);
+            }
+            open += found.active + found.waiting + if self.keeps_stops { 0 } else { found.protective };
         }
         Ok(open)
     }
 
-    /// Cancels everything that is guarded; a request that fails does not keep the others. Spot needs a request for each kind
+    /// Cancels everything that is guarded and not left; a request that fails does not keep the others. Spot needs a request for each kind
     /// of order: at the first `round` all of them, afterwards one a round in turn, to stay within the limit of its rate.
     pub fn cancel(&self, round: usize, offset_ms: i64) -> Result<usize, RestError> {
         let (mut cancelled, mut failed) = (0, None);
+        let leaves_stops = self.keeps_stops && !self.are_all_meant.load(Ordering::Relaxed);
         for (product, coin) in &self.scopes {
             let spot = [OrderFilter::Order, OrderFilter::StopOrder, OrderFilter::TpslOrder];
             let filters: Vec<Option<OrderFilter>> = match (product, round) {
                 (Product::Spot, 0) => spot.into_iter().map(Some).collect(),
                 (Product::Spot, round) => vec![Some(spot[round % spot.len()])],
-                _ => vec![None],
+                _ => vec![leaves_stops.then_some(OrderFilter::Order)],
             };
             for filter in filters {
                 let scope = CancelScope { filter, ..CancelScope::everything(*product, coin) };

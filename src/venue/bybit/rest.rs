@@ -128,6 +128,17 @@ pub struct RestClient {
     signer: Option<Signer>,
 }
 
+/// Open orders, by what they may still do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCount {
+    /// At the market, or on their way to it.
+    pub active: usize,
+    /// Waiting for a price at which they may open a position.
+    pub waiting: usize,
+    /// Waiting for a price at which they can only shrink one.
+    pub protective: usize,
+}
+
 impl RestClient {
     /// Makes the client; nothing is sent yet.
     ///
@@ -275,19 +286,20 @@ impl RestClient {
     ///
     /// # Errors
     /// [`RestError`].
-    pub fn open_orders_count(&self, product: Product, settle_coin: &str, now_ms: u64) -> Result<usize, RestError> {
+    pub fn open_orders_count(&self, product: Product, settle_coin: &str, now_ms: u64) -> Result<OpenCount, RestError> {
         let scope = match product {
             Product::Spot => String::new(),
             _ => format!("&settleCoin={}", escape(settle_coin)),
         };
         let query = format!("category={}{scope}&openOnly=0&limit=50", product.name());
-        let mut count = 0;
+        let mut count = OpenCount::default();
         self.pages("/v5/order/realtime", &query, Some(now_ms), |item| {
-            let is_final = matches!(
-                item["orderStatus"].as_str(),
-                Some("Filled" | "Cancelled" | "PartiallyFilledCanceled" | "Rejected" | "Deactivated")
-            );
-            count += usize::from(!is_final);
+            match item["orderStatus"].as_str() {
+                Some("Filled" | "Cancelled" | "PartiallyFilledCanceled" | "Rejected" | "Deactivated") => {}
+                Some("Untriggered") if item["reduceOnly"] == true => count.protective += 1,
+                Some("Untriggered") => count.waiting += 1,
+                _ => count.active += 1,
+            }
             Ok(())
         })?;
         Ok(count)
