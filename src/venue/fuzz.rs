@@ -26,6 +26,8 @@ pub fn table(venue: VenueId) -> InstrumentTable {
 /// What the two sources made of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    /// It has the form that its stream's messages have, and was read without looking at keys.
+    pub is_usual: bool,
     /// The scanner took it.
     pub is_quick: bool,
     /// The general parser took it.
@@ -132,7 +134,7 @@ pub fn fuzz_bybit_private(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use proptest::prelude::*;
 
@@ -142,6 +144,10 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(venue);
         let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
+        read(&files)
+    }
+
+    fn read(files: &[PathBuf]) -> Vec<Vec<u8>> {
         let messages: Vec<Vec<u8>> = files
             .iter()
             .flat_map(|path| {
@@ -195,6 +201,24 @@ mod tests {
         message
     }
 
+    fn number() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9]{0,21}", "[1-9][0-9]{0,8}\\.[0-9]{0,10}", "[0-9.]{0,18}"]
+    }
+
+    /// The message with its numbers, in their order, replaced by those of `numbers` that are there.
+    fn with_numbers(message: &[u8], numbers: &[Option<String>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut numbers = numbers.iter().cycle();
+        let is_numeric = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+        for piece in message.chunk_by(|&a, &b| is_numeric(a) == is_numeric(b)) {
+            // Only what is a value: digits in names stay.
+            let is_value = is_numeric(piece[0]) && matches!(out.last(), Some(b'"' | b':'));
+            let other = if is_value { numbers.next().unwrap().as_ref() } else { None };
+            out.extend_from_slice(other.map_or(piece, |other| other.as_bytes()));
+        }
+        out
+    }
+
     #[test]
     fn the_corpus_is_understood() {
         for (folder, venues) in [
@@ -209,6 +233,27 @@ mod tests {
                     Pair::new(venue, &table).compare(&message, Some(InstrumentId(0))).is_general
                 });
                 assert!(is_understood, "{}", String::from_utf8_lossy(&message));
+            }
+        }
+    }
+
+    /// Otherwise the quick way could rot without anybody seeing it.
+    #[test]
+    fn what_is_usual_is_read_the_usual_way_from_the_second_on() {
+        for (folder, venues) in [
+            ("bybit", &[VenueId::BYBIT][..]),
+            ("binance", &[VenueId::BINANCE_USDM, VenueId::BINANCE_COINM, VenueId::BINANCE_SPOT][..]),
+        ] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder).join("usual.jsonl");
+            for message in read(&[path]) {
+                let is_usual = venues.iter().any(|&venue| {
+                    let mut pair = Pair::new(venue, &table(venue));
+                    pair.compare(&message, None);
+                    pair.compare(&message, None).is_usual
+                });
+                // A list of no trades says nothing, and is never sent.
+                let is_empty = message.ends_with(b"\"data\":[]}");
+                assert!(is_usual != is_empty, "{}", String::from_utf8_lossy(&message));
             }
         }
     }
@@ -228,7 +273,11 @@ mod tests {
             pair.compare(&message, None);
             for len in 0..message.len() {
                 let verdict = pair.compare(&message[..len], None);
-                assert_eq!(verdict, Verdict { is_quick: false, is_general: false }, "{len} of {message:?}");
+                assert_eq!(
+                    verdict,
+                    Verdict { is_usual: false, is_quick: false, is_general: false },
+                    "{len} of {message:?}"
+                );
             }
         }
     }
@@ -245,6 +294,18 @@ mod tests {
             fuzz_bybit_market(&both(pick.get(&corpus("bybit"))));
             fuzz_binance_market(&both(pick.get(&corpus("binance"))));
             fuzz_bybit_private(&damaged(pick.get(&corpus("bybit-private")).clone(), &damages));
+        }
+
+        /// Numbers of every length in every place: what is remembered of one message's must not spoil the next.
+        #[test]
+        fn usual_messages_mean_the_same_whatever_numbers_they_hold(
+            messages in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(prop::option::weighted(0.2, number()), 12)), 1..12),
+            is_bybit in any::<bool>(),
+        ) {
+            let corpus = corpus(if is_bybit { "bybit" } else { "binance" });
+            let of = |(pick, numbers): &(prop::sample::Index, Vec<Option<String>>)| with_numbers(pick.get(&corpus).as_slice(), numbers);
+            let data = messages.iter().map(of).collect::<Vec<_>>().join(&b'\n');
+            if is_bybit { fuzz_bybit_market(&data) } else { fuzz_binance_market(&data) }
         }
     }
 }

@@ -22,6 +22,7 @@ mod error;
 pub mod fuzz;
 mod general;
 mod heads;
+mod number;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 #[cfg(target_arch = "x86_64")]
