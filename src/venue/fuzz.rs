@@ -94,6 +94,21 @@ impl Quick {
             Self::Binance(decoder) => decoder.read_levels(frame),
         }
     }
+
+    /// Decodes `frame` and returns the sum of the prices and quantities that it holds, reference prices aside; `None` if
+    /// the scanner refuses it.
+    #[inline]
+    pub fn sum(&mut self, frame: &[u8]) -> Option<i64> {
+        match self {
+            Self::Bybit(decoder) => decoder.read_sum(frame),
+            Self::Binance(decoder) => decoder.read_sum(frame),
+        }
+    }
+}
+
+/// The sum of prices and quantities.
+pub(super) fn sum_of(levels: &[Level]) -> i64 {
+    levels.iter().map(|level| level.px.get() + level.qty.get()).sum()
 }
 
 /// Runs the Bybit market decoder and feed over `data`, one message a line.

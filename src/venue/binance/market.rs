@@ -2,7 +2,7 @@
 
 use super::usual::{Bare, Head, Usual};
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
-use crate::venue::fuzz::Verdict;
+use crate::venue::fuzz::{Verdict, sum_of};
 use crate::venue::general::General;
 use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
@@ -165,6 +165,18 @@ impl Decoder {
             _ => return Some((&[], &[])),
         };
         Some((self.levels.get(bids), self.levels.get(asks)))
+    }
+
+    /// The sum of what one message holds of prices and quantities, for measurements.
+    pub(crate) fn read_sum(&mut self, frame: &[u8]) -> Option<i64> {
+        Some(match self.quick(frame, None).ok()? {
+            Message::Depth(DepthMessage { bids, asks, .. }) | Message::Snapshot(SnapshotMessage { bids, asks, .. }) => {
+                sum_of(self.levels.get(bids)) + sum_of(self.levels.get(asks))
+            }
+            Message::Top(top) => sum_of(&[top.bid, top.ask]),
+            Message::Trade(Some(trade)) => trade.px.get() + trade.qty.get(),
+            _ => 0,
+        })
     }
 
     /// Decodes by `simd` from now on.
