@@ -42,12 +42,11 @@ impl<T: Copy> Heads<T> {
     /// Where a stream's head is kept, there or in the place beside it: by 32 bytes that name it.
     #[inline(always)]
     fn place(frame: &[u8]) -> Option<usize> {
-        // Odd numbers without a pattern, one a word, so that no product waits for another.
-        const BY: [u64; 4] =
-            [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
         let name: &[u8; 32] = frame.get(8..)?.first_chunk()?;
-        let words = name.as_chunks::<8>().0.iter().zip(BY);
-        let hash = words.fold(0u64, |hash, (word, by)| hash.wrapping_add(u64::from_le_bytes(*word).wrapping_mul(by)));
+        let words = name.as_chunks::<8>().0.iter().zip([0, 13, 27, 43]);
+        let mixed = words.fold(0, |mixed, (word, by)| mixed ^ u64::from_le_bytes(*word).rotate_left(by));
+        // One product alone: they are waited for.
+        let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Some((hash >> 54) as usize % HEADS)
     }
 

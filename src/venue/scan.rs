@@ -1034,6 +1034,42 @@ mod tests {
             }
         }
 
+        /// Numbers as short as most are, in lists of any length, one byte damaged perhaps.
+        #[test]
+        fn short_numbers_are_read_as_by_the_plain_way(
+            rows in prop::collection::vec(("[1-9][0-9]{0,5}(\\.[0-9]{1,3})?", "[0-9]{1,5}(\\.[0-9]{1,4})?"), 1..60),
+            decimals in (0u8..=4, 0u8..=5), is_cut in prop::bool::weighted(0.8),
+            damage in prop::option::of((any::<prop::sample::Index>(), prop::sample::select(b"\"[],.0123456789-/:x".to_vec()))),
+        ) {
+            let grid = |decimals| Grid::new(Step::new(1, decimals).unwrap());
+            let (px, qty) = (grid(decimals.0), grid(decimals.1));
+            // On the step, mostly: what is not makes the whole list refused.
+            let cut = |text: &str, decimals: u8| match text.find('.') {
+                Some(dot) if is_cut && text.len() > dot + 1 + usize::from(decimals) => {
+                    text[..dot + usize::from(decimals) + usize::from(decimals > 0)].to_owned() + if decimals > 0 { "0" } else { "" }
+                }
+                _ => text.to_owned(),
+            };
+            let row = |(p, q): &(String, String)| format!(r#"["{}","{}"]"#, cut(p, decimals.0), cut(q, decimals.1));
+            let mut list = format!("[{}]", rows.iter().map(row).collect::<Vec<_>>().join(",")).into_bytes();
+            if let Some((at, byte)) = damage {
+                let at = at.index(list.len());
+                list[at] = byte;
+            }
+            let before = b"{\"key\":\"and some before\":";
+            let text = [&before[..], &list, b",\"and\":\"some behind\"}"].concat();
+            let mut found = Simd::all().map(|simd| {
+                let mut out = LevelBuf::new();
+                let job = ReadLevels { text: &text, grids: (&px, &qty), out: &mut out };
+                let found = simd.run(At { pos: before.len(), job }).ok();
+                found.map(|span| out.get(span).to_vec())
+            });
+            let plain = found.next().unwrap();
+            for other in found {
+                prop_assert_eq!(&other, &plain);
+            }
+        }
+
         #[test]
         fn the_window_shows_the_first_of_each(window: [u8; 16], place in 0usize..16, byte in prop::sample::select(vec![b'"', b'.'])) {
             let mut window = window;
