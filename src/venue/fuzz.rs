@@ -273,6 +273,49 @@ mod tests {
         }
     }
 
+    /// Each is a usual message with one thing changed; the first way to read it must leave it to the others.
+    #[test]
+    fn what_is_nearly_usual_is_left_to_the_other_ways() {
+        let trades = r#"{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":17,"data":[{"T":16,"s":"BTCUSDT","S":"Buy","v":"0.004","p":"65114.20","L":"PlusTick","i":"a-1","BT":false,"RPI":false,"seq":75}]}"#;
+        let ticker = r#"{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","bid1Price":"65114.20","bid1Size":"6.054","markPrice":"1.5"},"cs":75,"ts":17}"#;
+        let trade = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":17,"T":16,"s":"BTCUSDT","t":52,"p":"61800.30","q":"0.006","X":"MARKET","m":false}}"#;
+        let bare = r#"{"e":"aggTrade","E":17,"a":87,"s":"BTCUSDT","p":"7.5","q":"2.5","f":12,"l":13,"T":16,"m":false}"#;
+        for (venue, message, from, to) in [
+            (VenueId::BYBIT, trades, "0.004", "0.000"),
+            (VenueId::BYBIT, trades, "65114.20", "65114.25"),
+            (VenueId::BYBIT, trades, "65114.20", "0"),
+            (VenueId::BYBIT, trades, "Buy", "buy"),
+            (VenueId::BYBIT, trades, "\"T\":16", "\"T\":06"),
+            (VenueId::BYBIT, trades, "\"seq\":75", "\"seq\":7e5"),
+            (VenueId::BYBIT, trades, "\"seq\":75", "\"seq\":75,\"seq\":75"),
+            (VenueId::BYBIT, trades, "PlusTick", "Plus\\u0054ick"),
+            (VenueId::BYBIT, trades, "\"s\":\"BTCUSDT\"", "\"s\":\"ETHUSDT\""),
+            (VenueId::BYBIT, trades, "}]}", "}]}}"),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"bid1Price\":\"65114.20\""),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"markPrice\":\"1.5\",\"markPrice\":\"1.5\""),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"symbol\":\"BTCUSDT\""),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"markPrice\":1.5"),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"nextFundingTime\":\"1\",\"nextFundingTime\":\"1\""),
+            (VenueId::BYBIT, ticker, "6.054", "6.0541"),
+            (VenueId::BYBIT, ticker, "\"cs\":75", "\"cs\":075"),
+            (VenueId::BINANCE_USDM, trade, "0.006", "0.000"),
+            (VenueId::BINANCE_USDM, trade, "MARKET", "INSURANCE_FUND"),
+            (VenueId::BINANCE_USDM, trade, "\"t\":52", "\"t\":-52"),
+            (VenueId::BINANCE_USDM, trade, "false", "null"),
+            (VenueId::BINANCE_USDM, trade, "}}", "}} x"),
+            (VenueId::BINANCE_USDM, bare, "BTCUSDT", "NOSUCH"),
+            (VenueId::BINANCE_USDM, bare, "false}", "false}}"),
+            (VenueId::BINANCE_USDM, bare, "7.5", "7.55"),
+        ] {
+            let mut pair = Pair::new(venue, &table(venue));
+            pair.compare(message.as_bytes(), None);
+            assert!(pair.compare(message.as_bytes(), None).is_usual, "{message}");
+            let other = message.replace(from, to);
+            assert_ne!(other, message);
+            assert!(!pair.compare(other.as_bytes(), None).is_usual, "{other}");
+        }
+    }
+
     #[test]
     fn private_messages_mean_the_same_to_both_sources() {
         for message in corpus("bybit-private") {

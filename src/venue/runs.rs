@@ -187,15 +187,18 @@ impl Marked<'_> {
         Some((row, quotes, self.slots.get_mut(row..)?.first_chunk_mut()?))
     }
 
-    /// The eight characters from `before` in front of each number's closing quote on.
+    /// The eight characters from `BEFORE_QUOTE` in front of each number's closing quote on.
+    ///
+    /// # Safety
+    /// `text` and `quotes` are those of one [`Marked`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,popcnt,lzcnt")]
     #[inline]
-    fn words<const BEFORE_QUOTE: usize>(text: *const u8, quotes: &[u16; 8]) -> __m256i {
-        const { assert!(BEFORE_QUOTE <= BEFORE) };
+    unsafe fn words<const BEFORE_QUOTE: usize>(text: *const u8, quotes: &[u16; 8]) -> __m256i {
+        const { assert!(BEFORE_QUOTE <= BEFORE && BEHIND >= 8) };
         let word = |quote: u16| {
-            // SAFETY: quotes are places in the text, and what lies before and behind it is in the same message.
+            // SAFETY: quotes are places in the text, and `BEFORE` characters of the same message lie before it.
             let from = unsafe { text.add(usize::from(quote)).sub(BEFORE_QUOTE) };
-            // SAFETY: eight characters are there, see `text`.
+            // SAFETY: eight characters are there: of those before the quote, and of the `BEHIND` from the last quote on.
             unsafe { _mm_loadl_epi64(from.cast()) }
         };
         let first = _mm_unpacklo_epi64(word(quotes[1]), word(quotes[3]));
@@ -205,12 +208,16 @@ impl Marked<'_> {
 
     /// Whether what stands between numbers is what must. With the characters inside of numbers, which are looked at where they
     /// are converted, these are all.
+    ///
+    /// # Safety
+    /// As `words`.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi1,bmi2,popcnt,lzcnt")]
     #[inline]
-    fn wrong_between(text: *const u8, run: Run, row: usize, quotes: &[u16; 8]) -> __m256i {
+    unsafe fn wrong_between(text: *const u8, run: Run, row: usize, quotes: &[u16; 8]) -> __m256i {
         let rows_left = run.rows - row + if run.is_last { 0 } else { 2 };
         let mask = &FOLLOWING_MASKS[3 - rows_left.clamp(1, 3)];
-        let found = Self::words::<0>(text, quotes);
+        // SAFETY: the caller's.
+        let found = unsafe { Self::words::<0>(text, quotes) };
         _mm256_and_si256(_mm256_xor_si256(found, load_4x8(&FOLLOWING)), load_4x8(mask))
     }
 }
@@ -310,8 +317,11 @@ fn narrow(marked: &mut Marked<'_>, (px, qty): (u8, u8)) -> bool {
     let (text_start, run) = (marked.text, marked.run);
     for step in 0..marked.steps() {
         let Some((row, quotes, two)) = marked.step(step) else { return false };
-        wrong = _mm256_or_si256(wrong, Marked::wrong_between(text_start, run, row, quotes));
-        let text = Marked::words::<8>(text_start, quotes);
+        // SAFETY: all are of `marked`.
+        let between = unsafe { Marked::wrong_between(text_start, run, row, quotes) };
+        wrong = _mm256_or_si256(wrong, between);
+        // SAFETY: both are of `marked`.
+        let text = unsafe { Marked::words::<8>(text_start, quotes) };
         let lens = lengths(quotes);
         longest = _mm_max_epu32(longest, lens);
         let lens = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(lens), spread_lens);
@@ -387,7 +397,9 @@ fn wide(marked: &mut Marked<'_>, (px, qty): (u8, u8)) -> bool {
     let (text_start, run) = (marked.text, marked.run);
     for step in 0..marked.steps() {
         let Some((row, quotes, two)) = marked.step(step) else { return false };
-        wrong = _mm256_or_si256(wrong, Marked::wrong_between(text_start, run, row, quotes));
+        // SAFETY: all are of `marked`.
+        let between = unsafe { Marked::wrong_between(text_start, run, row, quotes) };
+        wrong = _mm256_or_si256(wrong, between);
         let lane = |quote: u16| {
             // SAFETY: quotes are places in the text, and `BEFORE` characters of the same message lie before it.
             let from = unsafe { text_start.add(usize::from(quote)).sub(BEFORE) };
