@@ -196,9 +196,9 @@ impl Marked<'_> {
     unsafe fn words<const BEFORE_QUOTE: usize>(text: *const u8, quotes: &[u16; 8]) -> __m256i {
         const { assert!(BEFORE_QUOTE <= BEFORE && BEHIND >= 8) };
         let word = |quote: u16| {
-            // SAFETY: quotes are places in the text, and `BEFORE` characters of the same message lie before it.
-            let from = unsafe { text.add(usize::from(quote)).sub(BEFORE_QUOTE) };
-            // SAFETY: eight characters are there: of those before the quote, and of the `BEHIND` from the last quote on.
+            let from = text.wrapping_add(usize::from(quote)).wrapping_sub(BEFORE_QUOTE);
+            // SAFETY: quotes are places in the text; `BEFORE` characters of the same message lie before it, and `BEHIND` from
+            // the last quote on.
             unsafe { _mm_loadl_epi64(from.cast()) }
         };
         let first = _mm_unpacklo_epi64(word(quotes[1]), word(quotes[3]));
@@ -401,9 +401,8 @@ fn wide(marked: &mut Marked<'_>, (px, qty): (u8, u8)) -> bool {
         let between = unsafe { Marked::wrong_between(text_start, run, row, quotes) };
         wrong = _mm256_or_si256(wrong, between);
         let lane = |quote: u16| {
+            let from = text_start.wrapping_add(usize::from(quote)).wrapping_sub(BEFORE);
             // SAFETY: quotes are places in the text, and `BEFORE` characters of the same message lie before it.
-            let from = unsafe { text_start.add(usize::from(quote)).sub(BEFORE) };
-            // SAFETY: as above: the sixteen characters up to the quote.
             unsafe { _mm_loadu_si128(from.cast()) }
         };
         let first = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lane(quotes[1])), lane(quotes[3]));
