@@ -44,7 +44,7 @@ const FOUR: &[(&str, &str, &str)] = &[
     ("DOGEUSDT", "0.00001", "1"),
 ];
 
-const FAMILIES: [Family; 7] = [
+const FAMILIES: [Family; 8] = [
     Family {
         name: "binance_usdm/depth",
         venue: VenueId::BINANCE_USDM,
@@ -66,6 +66,14 @@ const FAMILIES: [Family; 7] = [
         venue: VenueId::BINANCE_USDM,
         capture: "binance-usdm/20240808-btcusdt",
         instruments: BTC_USDM,
+        mark: "@trade\"",
+        typed: typed::binance_trade,
+    },
+    Family {
+        name: "binance_spot/trade",
+        venue: VenueId::BINANCE_SPOT,
+        capture: "binance-spot/20240808-btcusdt",
+        instruments: BTC_SPOT,
         mark: "@trade\"",
         typed: typed::binance_trade,
     },

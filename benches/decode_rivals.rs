@@ -42,8 +42,12 @@ enum Shape {
     Levels,
     /// `b`, `B`, `a` and `A` are texts.
     Top,
-    /// Only our own ways are timed, beside the parsing of the tape.
-    Feed,
+    /// So are `p` and `q`.
+    Trade,
+    /// A list, in which `p` and `v` are.
+    Trades,
+    /// So are those of `bid1Price`, `bid1Size`, `ask1Price`, `ask1Size` and `lastPrice` that are there.
+    Ticker,
 }
 
 const FAMILIES: [Family; 6] = [
@@ -77,7 +81,7 @@ const FAMILIES: [Family; 6] = [
         capture: "binance-usdm/20240808-btcusdt",
         instrument: ("BTCUSDT", "0.10", "0.001"),
         marks: &["@trade\""],
-        shape: Shape::Feed,
+        shape: Shape::Trade,
     },
     Family {
         name: "Bybit trades",
@@ -85,7 +89,7 @@ const FAMILIES: [Family; 6] = [
         capture: "bybit/linear-20260809-4sym-ob200",
         instrument: ("BTCUSDT", "0.10", "0.001"),
         marks: &["\"publicTrade.BTCUSDT"],
-        shape: Shape::Feed,
+        shape: Shape::Trades,
     },
     Family {
         name: "Bybit tickers",
@@ -93,12 +97,23 @@ const FAMILIES: [Family; 6] = [
         capture: "bybit/linear-20260809-4sym-ob200",
         instrument: ("BTCUSDT", "0.10", "0.001"),
         marks: &["\"tickers.BTCUSDT"],
-        shape: Shape::Feed,
+        shape: Shape::Ticker,
     },
 ];
 
 /// Tick and lot.
 type Steps = (Step, Step);
+
+/// The step of the number that a member is as a text, if it is one that is read.
+fn step_of(shape: Shape, key: &str, (px, qty): Steps) -> Option<Step> {
+    Some(match (shape, key) {
+        (Shape::Top, "b" | "a") | (Shape::Trade | Shape::Trades, "p") => px,
+        (Shape::Top, "B" | "A") | (Shape::Trade, "q") | (Shape::Trades, "v") => qty,
+        (Shape::Ticker, "bid1Price" | "ask1Price" | "lastPrice") => px,
+        (Shape::Ticker, "bid1Size" | "ask1Size") => qty,
+        _ => return None,
+    })
+}
 
 fn px_qty((px, qty): Steps, row: (&str, &str)) -> i64 {
     px.parse(row.0.as_bytes()).unwrap() + qty.parse(row.1.as_bytes()).unwrap()
@@ -129,6 +144,65 @@ mod typed {
         pub a: &'a str,
         pub A: &'a str,
     }
+
+    #[derive(Deserialize)]
+    pub struct Trade<'a> {
+        pub p: &'a str,
+        #[serde(alias = "v")]
+        pub q: &'a str,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Ticker<'a> {
+        #[serde(borrow, rename = "bid1Price")]
+        pub bid_px: Option<&'a str>,
+        #[serde(rename = "bid1Size")]
+        pub bid_qty: Option<&'a str>,
+        #[serde(rename = "ask1Price")]
+        pub ask_px: Option<&'a str>,
+        #[serde(rename = "ask1Size")]
+        pub ask_qty: Option<&'a str>,
+        #[serde(rename = "lastPrice")]
+        pub last_px: Option<&'a str>,
+    }
+
+    pub fn sum_trades(found: &[Trade<'_>], steps: Steps) -> i64 {
+        found.iter().map(|trade| px_qty(steps, (trade.p, trade.q))).sum()
+    }
+
+    pub fn sum_ticker(found: &Ticker<'_>, (px, qty): Steps) -> i64 {
+        let read = |text: Option<&str>, step: Step| text.map_or(0, |text| step.parse(text.as_bytes()).unwrap());
+        let levels =
+            read(found.bid_px, px) + read(found.bid_qty, qty) + read(found.ask_px, px) + read(found.ask_qty, qty);
+        levels + read(found.last_px, px)
+    }
+
+    /// What `parse` makes of the message, in the type that its shape needs.
+    macro_rules! sum {
+        ($parse:expr, $shape:expr, $steps:expr) => {
+            match $shape {
+                Shape::Levels => typed::sum_levels(&$parse.unwrap(), $steps),
+                Shape::Top => typed::sum_top(&$parse.unwrap(), $steps),
+                Shape::Trade => typed::sum_trades(
+                    &[{
+                        let found: typed::Wrapped<typed::Trade<'_>> = $parse.unwrap();
+                        found.data
+                    }],
+                    $steps,
+                ),
+                Shape::Trades => {
+                    let found: typed::Wrapped<Vec<typed::Trade<'_>>> = $parse.unwrap();
+                    typed::sum_trades(&found.data, $steps)
+                }
+                Shape::Ticker => {
+                    let found: typed::Wrapped<typed::Ticker<'_>> = $parse.unwrap();
+                    typed::sum_ticker(&found.data, $steps)
+                }
+            }
+        };
+    }
+    pub(crate) use sum;
 
     pub fn sum_levels(found: &Wrapped<Levels<'_>>, steps: Steps) -> i64 {
         found.data.b.iter().chain(&found.data.a).map(|&row| px_qty(steps, row)).sum()
@@ -260,9 +334,10 @@ mod pull {
         while let Some(name) = key {
             match (name, shape) {
                 ("b" | "a", Shape::Levels) => total += rows(jiter, steps),
-                ("b" | "a", _) => total += steps.0.parse(jiter.next_str().unwrap().as_bytes()).unwrap(),
-                ("B" | "A", _) => total += steps.1.parse(jiter.next_str().unwrap().as_bytes()).unwrap(),
-                _ => skip(jiter),
+                _ => match step_of(shape, name, steps) {
+                    Some(step) => total += step.parse(jiter.next_str().unwrap().as_bytes()).unwrap(),
+                    None => skip(jiter),
+                },
             }
             key = jiter.next_key().unwrap();
         }
@@ -286,7 +361,13 @@ mod pull {
         let mut total = 0;
         let mut key = jiter.next_object().unwrap();
         while let Some(name) = key {
-            if name == "data" {
+            if name == "data" && shape == Shape::Trades {
+                let mut more = jiter.next_array().unwrap();
+                while more.is_some() {
+                    total += data(&mut jiter, shape, steps);
+                    more = jiter.array_step().unwrap();
+                }
+            } else if name == "data" {
                 total += data(&mut jiter, shape, steps)
             } else {
                 skip(&mut jiter)
@@ -319,7 +400,7 @@ impl Tape {
         self.text.extend_from_slice(message);
         let mut tape = std::mem::replace(&mut self.tape, simd_json::Tape(Vec::new())).reset();
         simd_json::fill_tape(&mut self.text, &mut self.buffers, &mut tape).unwrap();
-        let total = if shape == Shape::Feed { tape.0.len() as i64 } else { Self::walk(&tape.0, shape, steps) };
+        let total = Self::walk(&tape.0, shape, steps);
         self.tape = tape.reset();
         total
     }
@@ -346,8 +427,16 @@ impl Tape {
         for _ in 0..len {
             let key = Self::text(nodes, at);
             at += 1;
-            if let (Node::Object { len, .. }, "data") = (nodes[at], key) {
-                let mut at = at + 1;
+            let (objects, start) = match (nodes[at], key) {
+                (Node::Object { .. }, "data") => (1, at),
+                (Node::Array { len, .. }, "data") => (len, at + 1),
+                _ => (0, at),
+            };
+            let mut member_at = start;
+            for _ in 0..objects {
+                let Node::Object { len, .. } = nodes[member_at] else { panic!("not an object") };
+                let mut at = member_at + 1;
+                member_at = Self::after(nodes, member_at);
                 for _ in 0..len {
                     let key = Self::text(nodes, at);
                     at += 1;
@@ -359,13 +448,13 @@ impl Tape {
                                 total += px_qty(steps, (Self::text(nodes, row + 1), Self::text(nodes, row + 2)));
                             }
                         }
-                        ("b" | "a", _) => total += steps.0.parse(Self::text(nodes, at).as_bytes()).unwrap(),
-                        ("B" | "A", _) => total += steps.1.parse(Self::text(nodes, at).as_bytes()).unwrap(),
-                        _ => {
-                            if let Node::Static(StaticNode::U64(number)) = nodes[at] {
+                        _ => match (step_of(shape, key, steps), nodes[at]) {
+                            (Some(step), _) => total += step.parse(Self::text(nodes, at).as_bytes()).unwrap(),
+                            (None, Node::Static(StaticNode::U64(number))) => {
                                 black_box(number);
                             }
-                        }
+                            _ => {}
+                        },
                     }
                     at = Self::after(nodes, at);
                 }
@@ -386,10 +475,7 @@ fn simd_json_typed(
 ) -> i64 {
     text.clear();
     text.extend_from_slice(message);
-    match shape {
-        Shape::Levels => typed::sum_levels(&simd_json::serde::from_slice_with_buffers(text, buffers).unwrap(), steps),
-        _ => typed::sum_top(&simd_json::serde::from_slice_with_buffers(text, buffers).unwrap(), steps),
-    }
+    typed::sum!(simd_json::serde::from_slice_with_buffers(text, buffers), shape, steps)
 }
 
 /// A contender: a sum for each message.
@@ -416,35 +502,25 @@ fn contenders<'c>(family: &'c Family, table: &'c InstrumentTable, steps: Steps) 
     let mut tape = Tape::new();
     let mut out: Vec<Contender<'c>> =
         vec![("simd-json, tape and walk".into(), Box::new(move |message: &[u8]| tape.sum(message, shape, steps)))];
-    if shape == Shape::Feed {
-        out[0].0 = "simd-json, tape alone".into();
-    } else {
-        let mut buffers = simd_json::Buffers::new(1 << 16);
-        let mut text = Vec::new();
-        out.push((
-            "simd-json, typed".into(),
-            Box::new(move |message: &[u8]| simd_json_typed(&mut text, &mut buffers, message, shape, steps)),
-        ));
-        out.push((
-            "serde_json, typed".into(),
-            Box::new(move |message: &[u8]| match shape {
-                Shape::Levels => typed::sum_levels(&serde_json::from_slice(message).unwrap(), steps),
-                _ => typed::sum_top(&serde_json::from_slice(message).unwrap(), steps),
-            }),
-        ));
-        if shape == Shape::Levels {
-            out.push(("sonic-rs, visitor".into(), Box::new(move |message: &[u8]| visitor::sonic(message, steps))));
-        }
-        out.push(("jiter, pull".into(), Box::new(move |message: &[u8]| pull::sum(message, shape, steps))));
+    let mut buffers = simd_json::Buffers::new(1 << 16);
+    let mut text = Vec::new();
+    out.push((
+        "simd-json, typed".into(),
+        Box::new(move |message: &[u8]| simd_json_typed(&mut text, &mut buffers, message, shape, steps)),
+    ));
+    out.push((
+        "serde_json, typed".into(),
+        Box::new(move |message: &[u8]| typed::sum!(serde_json::from_slice(message), shape, steps)),
+    ));
+    if shape == Shape::Levels {
+        out.push(("sonic-rs, visitor".into(), Box::new(move |message: &[u8]| visitor::sonic(message, steps))));
     }
+    out.push(("jiter, pull".into(), Box::new(move |message: &[u8]| pull::sum(message, shape, steps))));
     for simd in Simd::all() {
         let mut quick = Quick::new(family.venue, table, simd);
         out.push((
             format!("ours, {}", simd.name()),
-            Box::new(move |message: &[u8]| {
-                let levels = quick.levels(message).expect("the scanner takes it");
-                sum_of(levels.0) + sum_of(levels.1)
-            }),
+            Box::new(move |message: &[u8]| quick.sum(message).expect("the scanner takes it")),
         ));
     }
     let config = FeedConfig { assume_empty: true, ..FeedConfig::default() };
@@ -504,17 +580,15 @@ fn main() {
         let mut contenders = contenders(family, &table, steps);
         let bytes: usize = messages.iter().map(Vec::len).sum();
         let mut levels = 0;
-        if family.shape != Shape::Feed {
-            let mut quick = Quick::new(family.venue, &table, Simd::detect());
-            for (idx, message) in messages.iter().enumerate() {
-                let found = quick.levels(message).expect("the scanner takes it");
-                levels += found.0.len() + found.1.len();
-                let want = contenders[0].1(message);
-                for (name, sum) in &mut contenders[1..] {
-                    // The feed may rightly withhold what does not continue a book.
-                    let is_ours_alone = name == "memcpy" || name.contains("rules");
-                    assert!(is_ours_alone || sum(message) == want, "{}: {name}, message {idx}", family.name);
-                }
+        let mut quick = Quick::new(family.venue, &table, Simd::detect());
+        for (idx, message) in messages.iter().enumerate() {
+            let found = quick.levels(message).expect("the scanner takes it");
+            levels += found.0.len() + found.1.len();
+            let want = contenders[0].1(message);
+            for (name, sum) in &mut contenders[1..] {
+                // The feed may rightly withhold what does not continue a book.
+                let is_ours_alone = name == "memcpy" || name.contains("rules");
+                assert!(is_ours_alone || sum(message) == want, "{}: {name}, message {idx}", family.name);
             }
         }
         let mean = |sum: usize| sum as f64 / messages.len() as f64;

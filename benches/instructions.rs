@@ -34,14 +34,26 @@ const TOLERANCE_PERCENT: f64 = 3.0;
 const FEW: usize = 5;
 const MANY: usize = 15;
 
-const OPERATIONS: [&str; 6] =
-    ["decode_bybit", "decode_binance", "book_apply", "risk_check", "order_encode", "tick_to_order"];
+const OPERATIONS: [&str; 9] = [
+    "decode_bybit",
+    "decode_binance",
+    "trades_bybit",
+    "ticker_bybit",
+    "trade_binance",
+    "book_apply",
+    "risk_check",
+    "order_encode",
+    "tick_to_order",
+];
 
 /// Runs an operation `rounds` times over its input and returns how many operations one round is.
 fn run(name: &str, rounds: usize) -> usize {
     match name {
-        "decode_bybit" => decode(VenueId::BYBIT, rounds),
-        "decode_binance" => decode(VenueId::BINANCE_USDM, rounds),
+        "decode_bybit" => decode(VenueId::BYBIT, "", rounds),
+        "decode_binance" => decode(VenueId::BINANCE_USDM, "", rounds),
+        "trades_bybit" => decode(VenueId::BYBIT, "\"publicTrade.", rounds),
+        "ticker_bybit" => decode(VenueId::BYBIT, "\"tickers.", rounds),
+        "trade_binance" => decode(VenueId::BINANCE_USDM, "@trade\"", rounds),
         "book_apply" => book_apply(rounds),
         "risk_check" => risk_check(rounds),
         "order_encode" => order_encode(rounds),
@@ -54,11 +66,12 @@ fn config(venue: VenueId) -> SyntheticConfig {
     SyntheticConfig { depth_events: 400, levels: 50, ..SyntheticConfig::new(venue, 1) }
 }
 
-/// One operation is one message, decoded, checked for sequence and handed on.
-fn decode(venue: VenueId, rounds: usize) -> usize {
+/// One operation is one message that holds `mark`, decoded, checked for sequence and handed on.
+fn decode(venue: VenueId, mark: &str, rounds: usize) -> usize {
     let config = config(venue);
     let table = sidecar(&config).table().unwrap();
-    let messages: Vec<Vec<u8>> = generate(&config).lines.into_iter().map(|(_, message)| message).collect();
+    let mut messages: Vec<Vec<u8>> = generate(&config).lines.into_iter().map(|(_, message)| message).collect();
+    messages.retain(|message| String::from_utf8_lossy(message).contains(mark));
     let config = FeedConfig { assume_empty: true, ..FeedConfig::default() };
     let mut feed = MarketFeed::new(venue, &table, config).unwrap();
     for _ in 0..rounds {

@@ -26,6 +26,8 @@ pub fn table(venue: VenueId) -> InstrumentTable {
 /// What the two sources made of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    /// It has the form that its stream's messages have, and was read without looking at keys.
+    pub is_usual: bool,
     /// The scanner took it.
     pub is_quick: bool,
     /// The general parser took it.
@@ -92,6 +94,21 @@ impl Quick {
             Self::Binance(decoder) => decoder.read_levels(frame),
         }
     }
+
+    /// Decodes `frame` and returns the sum of the prices and quantities that it holds, reference prices aside; `None` if
+    /// the scanner refuses it.
+    #[inline]
+    pub fn sum(&mut self, frame: &[u8]) -> Option<i64> {
+        match self {
+            Self::Bybit(decoder) => decoder.read_sum(frame),
+            Self::Binance(decoder) => decoder.read_sum(frame),
+        }
+    }
+}
+
+/// The sum of prices and quantities.
+pub(super) fn sum_of(levels: &[Level]) -> i64 {
+    levels.iter().map(|level| level.px.get() + level.qty.get()).sum()
 }
 
 /// Runs the Bybit market decoder and feed over `data`, one message a line.
@@ -132,7 +149,7 @@ pub fn fuzz_bybit_private(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use proptest::prelude::*;
 
@@ -142,6 +159,10 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(venue);
         let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
+        read(&files)
+    }
+
+    fn read(files: &[PathBuf]) -> Vec<Vec<u8>> {
         let messages: Vec<Vec<u8>> = files
             .iter()
             .flat_map(|path| {
@@ -195,6 +216,24 @@ mod tests {
         message
     }
 
+    fn number() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9]{0,21}", "[1-9][0-9]{0,8}\\.[0-9]{0,10}", "[0-9.]{0,18}"]
+    }
+
+    /// The message with its numbers, in their order, replaced by those of `numbers` that are there.
+    fn with_numbers(message: &[u8], numbers: &[Option<String>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut numbers = numbers.iter().cycle();
+        let is_numeric = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+        for piece in message.chunk_by(|&a, &b| is_numeric(a) == is_numeric(b)) {
+            // Only what is a value: digits in names stay.
+            let is_value = is_numeric(piece[0]) && matches!(out.last(), Some(b'"' | b':'));
+            let other = if is_value { numbers.next().unwrap().as_ref() } else { None };
+            out.extend_from_slice(other.map_or(piece, |other| other.as_bytes()));
+        }
+        out
+    }
+
     #[test]
     fn the_corpus_is_understood() {
         for (folder, venues) in [
@@ -213,6 +252,70 @@ mod tests {
         }
     }
 
+    /// Otherwise the quick way could rot without anybody seeing it.
+    #[test]
+    fn what_is_usual_is_read_the_usual_way_from_the_second_on() {
+        for (folder, venues) in [
+            ("bybit", &[VenueId::BYBIT][..]),
+            ("binance", &[VenueId::BINANCE_USDM, VenueId::BINANCE_COINM, VenueId::BINANCE_SPOT][..]),
+        ] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder).join("usual.jsonl");
+            for message in read(&[path]) {
+                let is_usual = venues.iter().any(|&venue| {
+                    let mut pair = Pair::new(venue, &table(venue));
+                    pair.compare(&message, None);
+                    pair.compare(&message, None).is_usual
+                });
+                // A list of no trades says nothing, and is never sent.
+                let is_empty = message.ends_with(b"\"data\":[]}");
+                assert!(is_usual != is_empty, "{}", String::from_utf8_lossy(&message));
+            }
+        }
+    }
+
+    /// Each is a usual message with one thing changed; the first way to read it must leave it to the others.
+    #[test]
+    fn what_is_nearly_usual_is_left_to_the_other_ways() {
+        let trades = r#"{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":17,"data":[{"T":16,"s":"BTCUSDT","S":"Buy","v":"0.004","p":"65114.20","L":"PlusTick","i":"a-1","BT":false,"RPI":false,"seq":75}]}"#;
+        let ticker = r#"{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","bid1Price":"65114.20","bid1Size":"6.054","markPrice":"1.5"},"cs":75,"ts":17}"#;
+        let trade = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":17,"T":16,"s":"BTCUSDT","t":52,"p":"61800.30","q":"0.006","X":"MARKET","m":false}}"#;
+        let bare = r#"{"e":"aggTrade","E":17,"a":87,"s":"BTCUSDT","p":"7.5","q":"2.5","f":12,"l":13,"T":16,"m":false}"#;
+        for (venue, message, from, to) in [
+            (VenueId::BYBIT, trades, "0.004", "0.000"),
+            (VenueId::BYBIT, trades, "65114.20", "65114.25"),
+            (VenueId::BYBIT, trades, "65114.20", "0"),
+            (VenueId::BYBIT, trades, "Buy", "buy"),
+            (VenueId::BYBIT, trades, "\"T\":16", "\"T\":06"),
+            (VenueId::BYBIT, trades, "\"seq\":75", "\"seq\":7e5"),
+            (VenueId::BYBIT, trades, "\"seq\":75", "\"seq\":75,\"seq\":75"),
+            (VenueId::BYBIT, trades, "PlusTick", "Plus\\u0054ick"),
+            (VenueId::BYBIT, trades, "\"s\":\"BTCUSDT\"", "\"s\":\"ETHUSDT\""),
+            (VenueId::BYBIT, trades, "}]}", "}]}}"),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"bid1Price\":\"65114.20\""),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"markPrice\":\"1.5\",\"markPrice\":\"1.5\""),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"symbol\":\"BTCUSDT\""),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"markPrice\":1.5"),
+            (VenueId::BYBIT, ticker, "\"markPrice\":\"1.5\"", "\"nextFundingTime\":\"1\",\"nextFundingTime\":\"1\""),
+            (VenueId::BYBIT, ticker, "6.054", "6.0541"),
+            (VenueId::BYBIT, ticker, "\"cs\":75", "\"cs\":075"),
+            (VenueId::BINANCE_USDM, trade, "0.006", "0.000"),
+            (VenueId::BINANCE_USDM, trade, "MARKET", "INSURANCE_FUND"),
+            (VenueId::BINANCE_USDM, trade, "\"t\":52", "\"t\":-52"),
+            (VenueId::BINANCE_USDM, trade, "false", "null"),
+            (VenueId::BINANCE_USDM, trade, "}}", "}} x"),
+            (VenueId::BINANCE_USDM, bare, "BTCUSDT", "NOSUCH"),
+            (VenueId::BINANCE_USDM, bare, "false}", "false}}"),
+            (VenueId::BINANCE_USDM, bare, "7.5", "7.55"),
+        ] {
+            let mut pair = Pair::new(venue, &table(venue));
+            pair.compare(message.as_bytes(), None);
+            assert!(pair.compare(message.as_bytes(), None).is_usual, "{message}");
+            let other = message.replace(from, to);
+            assert_ne!(other, message);
+            assert!(!pair.compare(other.as_bytes(), None).is_usual, "{other}");
+        }
+    }
+
     #[test]
     fn private_messages_mean_the_same_to_both_sources() {
         for message in corpus("bybit-private") {
@@ -228,7 +331,11 @@ mod tests {
             pair.compare(&message, None);
             for len in 0..message.len() {
                 let verdict = pair.compare(&message[..len], None);
-                assert_eq!(verdict, Verdict { is_quick: false, is_general: false }, "{len} of {message:?}");
+                assert_eq!(
+                    verdict,
+                    Verdict { is_usual: false, is_quick: false, is_general: false },
+                    "{len} of {message:?}"
+                );
             }
         }
     }
@@ -245,6 +352,18 @@ mod tests {
             fuzz_bybit_market(&both(pick.get(&corpus("bybit"))));
             fuzz_binance_market(&both(pick.get(&corpus("binance"))));
             fuzz_bybit_private(&damaged(pick.get(&corpus("bybit-private")).clone(), &damages));
+        }
+
+        /// Numbers of every length in every place: what is remembered of one message's must not spoil the next.
+        #[test]
+        fn usual_messages_mean_the_same_whatever_numbers_they_hold(
+            messages in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(prop::option::weighted(0.2, number()), 12)), 1..12),
+            is_bybit in any::<bool>(),
+        ) {
+            let corpus = corpus(if is_bybit { "bybit" } else { "binance" });
+            let of = |(pick, numbers): &(prop::sample::Index, Vec<Option<String>>)| with_numbers(pick.get(&corpus).as_slice(), numbers);
+            let data = messages.iter().map(of).collect::<Vec<_>>().join(&b'\n');
+            if is_bybit { fuzz_bybit_market(&data) } else { fuzz_binance_market(&data) }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Turns venue messages into [`Event`]s, and orders into venue messages: codecs and rules, no sockets.
 //!
 //! ```text
-//! frame ─▶ heads ─▶ scan ──(refused)──▶ general   two sources of JSON values, one trait: `source`; numbers in `rows`
+//! frame ─▶ heads ─▶ scan ──(refused)──▶ general   two sources of JSON values, one trait: `source`; numbers in `rows`, `number`
 //!            └──────┬────────────┘
 //!          bybit::market  binance::market     one message, its numbers as ticks and lots
 //!                   │
@@ -22,6 +22,7 @@ mod error;
 pub mod fuzz;
 mod general;
 mod heads;
+mod number;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 #[cfg(target_arch = "x86_64")]

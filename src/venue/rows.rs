@@ -58,7 +58,21 @@ impl Wide {
     }
 }
 
+impl Wide {
+    /// What it includes.
+    #[inline(always)]
+    pub(super) fn sse(self) -> Sse {
+        self.0
+    }
+}
+
 impl Widest {
+    /// What it includes.
+    #[inline(always)]
+    pub(super) fn sse(self) -> Sse {
+        self.0.0
+    }
+
     /// Asks the processor.
     pub(super) fn detect() -> Option<Self> {
         let has_all = is_x86_feature_detected!("avx512f")
@@ -378,7 +392,7 @@ static ALIGN: [[u8; 16]; HALF + 2] = {
 };
 
 /// Sixteen bytes from `len` on keep the last `len` bytes of sixteen.
-static KEEP: [u8; 32] = {
+pub(super) static KEEP: [u8; 32] = {
     let mut keep = [0; 32];
     let mut idx = 16;
     while idx < 32 {

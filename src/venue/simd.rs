@@ -7,6 +7,7 @@
 use super::WireError;
 #[cfg(target_arch = "x86_64")]
 use super::column::{self, Sse};
+use super::number::Numbers;
 #[cfg(target_arch = "x86_64")]
 use super::rows::{Wide, Widest};
 use super::scan::{Never, PlainColumn, Scanner};
@@ -32,7 +33,7 @@ pub enum Simd {
 pub(super) trait Job {
     type Out;
     /// Does the work; to be marked `inline(always)`.
-    fn run<L: Lanes>(self, lanes: L) -> Self::Out;
+    fn run<L: Numbers>(self, lanes: L) -> Self::Out;
 }
 
 /// One level's way to read levels.

@@ -1,11 +1,12 @@
 //! One message → its content in ticks and lots. No memory between messages: that is `feed`'s.
 
+use super::usual::{Bare, Head, Usual};
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
-use crate::venue::fuzz::Verdict;
+use crate::venue::fuzz::{Verdict, sum_of};
 use crate::venue::general::General;
 use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
-use crate::venue::simd::{Job, Lanes, Simd};
+use crate::venue::simd::Simd;
 use crate::venue::source::{Grid, LevelBuf, Seen, Source, Span, parse_money, parse_rate};
 use crate::venue::symbols::Symbols;
 use crate::venue::{FRAME_BYTES_MAX, Ignored, WireError};
@@ -87,21 +88,29 @@ pub(crate) struct MarkMessage {
 pub struct Decoder {
     simd: Simd,
     heads: Heads<Head>,
+    bare: Bare,
     dialect: Dialect,
     general: General,
     pub(crate) levels: LevelBuf,
 }
 
-struct Dialect {
-    symbols: Symbols,
+pub(super) struct Dialect {
+    pub(super) symbols: Symbols,
     /// Spot's partial stream has its own shape, and its diffs have no previous id.
-    is_spot: bool,
+    pub(super) is_spot: bool,
 }
 
 impl Decoder {
     pub(crate) fn new(table: &InstrumentTable, venue: VenueId) -> Self {
         let dialect = Dialect { symbols: Symbols::new(table, venue), is_spot: venue == VenueId::BINANCE_SPOT };
-        Self { simd: Simd::detect(), heads: Heads::new(), dialect, general: General::new(), levels: LevelBuf::new() }
+        Self {
+            simd: Simd::detect(),
+            heads: Heads::new(),
+            bare: Bare::default(),
+            dialect,
+            general: General::new(),
+            levels: LevelBuf::new(),
+        }
     }
 
     pub(crate) fn symbols(&self) -> &Symbols {
@@ -115,22 +124,33 @@ impl Decoder {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
-        let Self { simd, heads, dialect, levels, .. } = self;
-        if let Some(message) = simd.run(Usual { frame, heads, dialect, levels }) {
+        if let Some(message) = self.usual(frame) {
             return Ok(message);
         }
-        levels.clear();
-        let found = dialect.message(Scanner::with(*simd, frame), owner, levels);
-        let head = match &found {
-            Ok(Message::Depth(depth)) if !depth.is_partial => Head { instrument: depth.instrument, is_depth: true },
-            Ok(Message::Top(top)) => Head { instrument: top.instrument, is_depth: false },
-            _ => return found,
-        };
-        // Spot writes its events otherwise. A known beginning that does not lead to a usual event is not learnt again.
-        if !dialect.is_spot && heads.find(frame).is_none() {
-            learn(frame, heads, dialect, head);
+        let found = self.in_any_order(frame, owner);
+        let Self { heads, dialect, .. } = self;
+        // A known beginning that does not lead to a usual event is not learnt again each time.
+        if let Ok(found) = &found
+            && let Some(head) = Head::of(found, frame, dialect.is_spot)
+            && heads.find(frame).is_none()
+        {
+            head.learn(frame, heads, dialect);
         }
         found
+    }
+
+    /// Reads an event written as they all are; `None` if it is not.
+    #[inline(always)]
+    fn usual(&mut self, frame: &[u8]) -> Option<Message> {
+        let Self { simd, heads, bare, dialect, levels, .. } = self;
+        simd.run(Usual { frame, heads, bare, dialect, levels })
+    }
+
+    /// Reads a message key by key.
+    fn in_any_order(&mut self, frame: &[u8], owner: Option<InstrumentId>) -> Result<Message, WireError> {
+        let Self { simd, dialect, levels, .. } = self;
+        levels.clear();
+        dialect.message(Scanner::with(*simd, frame), owner, levels)
     }
 
     /// What one message holds of levels, for measurements.
@@ -147,6 +167,18 @@ impl Decoder {
         Some((self.levels.get(bids), self.levels.get(asks)))
     }
 
+    /// The sum of what one message holds of prices and quantities, for measurements.
+    pub(crate) fn read_sum(&mut self, frame: &[u8]) -> Option<i64> {
+        Some(match self.quick(frame, None).ok()? {
+            Message::Depth(DepthMessage { bids, asks, .. }) | Message::Snapshot(SnapshotMessage { bids, asks, .. }) => {
+                sum_of(self.levels.get(bids)) + sum_of(self.levels.get(asks))
+            }
+            Message::Top(top) => sum_of(&[top.bid, top.ask]),
+            Message::Trade(Some(trade)) => trade.px.get() + trade.qty.get(),
+            _ => 0,
+        })
+    }
+
     /// Decodes by `simd` from now on.
     pub(crate) fn set_simd(&mut self, simd: Simd) {
         self.simd = simd;
@@ -161,102 +193,6 @@ impl Decoder {
         levels.clear();
         general.parse(frame, |walk| dialect.message(walk, owner, levels))
     }
-}
-
-/// One message that may be of the usual form.
-struct Usual<'d, 'f> {
-    frame: &'f [u8],
-    heads: &'d Heads<Head>,
-    dialect: &'d Dialect,
-    levels: &'d mut LevelBuf,
-}
-
-impl Job for Usual<'_, '_> {
-    type Out = Option<Message>;
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> Self::Out {
-        usual(lanes, self.frame, self.heads, self.dialect, self.levels)
-    }
-}
-
-/// What the beginning of an event tells.
-#[derive(Clone, Copy)]
-struct Head {
-    instrument: InstrumentId,
-    /// A depth event of a futures' diff stream, or else a best bid and offer.
-    is_depth: bool,
-}
-
-/// Reads an event written as they all are: wrapped, keys in the usual order, no white space, a beginning that was seen
-/// before. `None` if it is not that, or if anything is wrong with it.
-#[inline(always)]
-fn usual<L: Lanes>(
-    lanes: L,
-    frame: &[u8],
-    heads: &Heads<Head>,
-    dialect: &Dialect,
-    levels: &mut LevelBuf,
-) -> Option<Message> {
-    let (Head { instrument, is_depth }, second, start) = heads.find(frame)?;
-    let grids = dialect.symbols.grids(instrument)?;
-    levels.clear();
-    let mut scanner = Scanner::at_pos(lanes, frame, start);
-    let message = if is_depth {
-        scanner.uint().ok()?;
-        scanner.pass(b",\"T\":")?;
-        let venue_ts = moment(scanner.uint().ok()?);
-        scanner.pass_slice(second)?;
-        let first_id = scanner.uint().ok()?;
-        scanner.pass(b",\"u\":")?;
-        let last_id = scanner.uint().ok()?;
-        scanner.pass(b",\"pu\":")?;
-        let prev_id = Some(scanner.uint().ok()?);
-        scanner.pass(b",\"b\":")?;
-        let bids = scanner.levels(&grids.px, &grids.qty, levels).ok()?;
-        scanner.pass(b",\"a\":")?;
-        let asks = scanner.levels(&grids.px, &grids.qty, levels).ok()?;
-        if first_id > last_id {
-            return None;
-        }
-        let is_partial = false;
-        Message::Depth(DepthMessage { instrument, is_partial, venue_ts, first_id, last_id, prev_id, bids, asks })
-    } else {
-        let update_id = scanner.uint().ok()?;
-        scanner.pass_slice(second)?;
-        let bid_px = scanner.decimal(&grids.px).ok()?;
-        scanner.pass(b",\"B\":")?;
-        let bid_qty = scanner.decimal(&grids.qty).ok()?;
-        scanner.pass(b",\"a\":")?;
-        let ask_px = scanner.decimal(&grids.px).ok()?;
-        scanner.pass(b",\"A\":")?;
-        let ask_qty = scanner.decimal(&grids.qty).ok()?;
-        scanner.pass(b",\"T\":")?;
-        let venue_ts = moment(scanner.uint().ok()?);
-        scanner.pass(b",\"E\":")?;
-        scanner.uint().ok()?;
-        let bid = Level { px: Ticks::new(bid_px), qty: Lots::new(bid_qty) };
-        let ask = Level { px: Ticks::new(ask_px), qty: Lots::new(ask_qty) };
-        Message::Top(TopMessage { instrument, venue_ts, update_id, bid, ask })
-    };
-    scanner.pass(b"}}")?;
-    scanner.is_at_end().then_some(message)
-}
-
-/// Remembers how an event began.
-#[cold]
-fn learn(frame: &[u8], heads: &mut Heads<Head>, dialect: &Dialect, head: Head) {
-    const START: &[u8] = b"{\"stream\":\"";
-    let Some(stream) = frame.strip_prefix(START).and_then(|rest| rest.split(|&byte| byte == b'"').next()) else {
-        return;
-    };
-    let Some(symbol) = dialect.symbols.name(head.instrument) else { return };
-    let (first, third): (&[u8], &[u8]) = if head.is_depth {
-        (b"\",\"data\":{\"e\":\"depthUpdate\",\"E\":", b"\",\"U\":")
-    } else {
-        (b"\",\"data\":{\"e\":\"bookTicker\",\"u\":", b"\",\"b\":")
-    };
-    heads.learn(frame, &[START, stream, first], &[b",\"s\":\"", symbol, third], head);
 }
 
 /// Both sources side by side, for the differential tests.
@@ -279,26 +215,33 @@ impl Pair {
 
     pub(crate) fn compare(&mut self, frame: &[u8], owner: Option<InstrumentId>) -> Verdict {
         let Self { quick, general } = self;
-        let b = general.general(frame, owner);
-        let mut accepted = 0;
+        let content = |decoder: &Decoder, message: &Message| {
+            let spans = match message {
+                Message::Depth(depth) => [depth.bids, depth.asks],
+                Message::Snapshot(snapshot) => [snapshot.bids, snapshot.asks],
+                _ => [Span::default(); 2],
+            };
+            (*message, spans.map(|span| decoder.levels.get(span).to_vec()))
+        };
+        let b = general.general(frame, owner).map(|message| content(general, &message));
+        let (mut accepted, mut usual) = (0, 0);
         for quick in &mut *quick {
+            let name = quick.simd.name();
+            if let Some(message) = quick.usual(frame) {
+                usual += 1;
+                let found = content(quick, &message);
+                let oracle = quick.in_any_order(frame, owner).expect("what is usual is accepted in any order");
+                assert_eq!(found, content(quick, &oracle), "the usual way disagrees by {name}");
+            }
             let a = quick.quick(frame, owner);
             accepted += usize::from(a.is_ok());
-            if let (Ok(a), Ok(b)) = (a, b) {
-                assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
-                let spans = match a {
-                    Message::Depth(depth) => [depth.bids, depth.asks],
-                    Message::Snapshot(snapshot) => [snapshot.bids, snapshot.asks],
-                    _ => [Span::default(); 2],
-                };
-                for span in spans {
-                    let (a, b) = (quick.levels.get(span), general.levels.get(span));
-                    assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
-                }
+            if let (Ok(a), Ok(b)) = (a, &b) {
+                assert_eq!(content(quick, &a), *b, "the sources disagree by {name}");
             }
         }
         assert!(accepted == 0 || accepted == quick.len(), "what is accepted depends on the processor");
-        Verdict { is_quick: accepted > 0, is_general: b.is_ok() }
+        assert!(usual == 0 || usual == quick.len(), "what is usual depends on the processor");
+        Verdict { is_usual: usual > 0, is_quick: accepted > 0, is_general: b.is_ok() }
     }
 }
 
@@ -368,7 +311,7 @@ fn event_kind(name: &[u8]) -> Kind {
 
 /// A moment in milliseconds or, if it is too large for that (`timeUnit=MICROSECOND`), in microseconds.
 #[inline]
-fn moment(value: u64) -> Nanos {
+pub(super) fn moment(value: u64) -> Nanos {
     const MILLIS_MAX: u64 = 100_000_000_000_000;
     if value < MILLIS_MAX { Nanos::from_millis(value) } else { Nanos::new(value.saturating_mul(1_000)) }
 }

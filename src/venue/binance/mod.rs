@@ -3,6 +3,7 @@
 mod buffer;
 mod feed;
 mod market;
+mod usual;
 
 pub use feed::MarketFeed;
 pub use market::{Decoder, Pair};

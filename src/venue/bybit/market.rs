@@ -1,11 +1,12 @@
 //! One public message → its content in ticks and lots. No memory between messages: that is `feed`'s.
 
+use super::usual::{Head, Usual};
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
-use crate::venue::fuzz::Verdict;
+use crate::venue::fuzz::{Verdict, sum_of};
 use crate::venue::general::General;
 use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
-use crate::venue::simd::{Job, Lanes, Simd};
+use crate::venue::simd::Simd;
 use crate::venue::source::{Grid, LevelBuf, Seen, Source, Span, parse_money, parse_rate, parse_uint};
 use crate::venue::symbols::{Grids, Symbols};
 use crate::venue::{FRAME_BYTES_MAX, Ignored, WireError};
@@ -71,11 +72,32 @@ pub(crate) struct TickerMessage {
     pub(crate) ask_qty: Option<i64>,
 }
 
+impl TickerMessage {
+    /// A ticker of which no field came.
+    pub(super) fn nothing(instrument: InstrumentId, is_snapshot: bool) -> Self {
+        Self {
+            instrument,
+            is_snapshot,
+            venue_ts: Nanos::ZERO,
+            cross_seq: 0,
+            last_px: None,
+            mark_px: None,
+            index_px: None,
+            funding_rate: None,
+            next_funding: None,
+            bid_px: None,
+            bid_qty: None,
+            ask_px: None,
+            ask_qty: None,
+        }
+    }
+}
+
 /// Both sources, the buffers, and the instruments.
 #[doc(hidden)]
 pub struct Decoder {
     simd: Simd,
-    heads: Heads<BookHead>,
+    heads: Heads<Head>,
     symbols: Symbols,
     general: General,
     pub(crate) parts: Parts,
@@ -108,18 +130,32 @@ impl Decoder {
             let found = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(WireError::TooLong { found, allowed: FRAME_BYTES_MAX as u32 });
         }
-        let Self { simd, heads, symbols, parts, .. } = self;
-        if let Some(book) = simd.run(Usual { frame, heads, symbols, parts }) {
-            return Ok(Message::Book(book));
+        if let Some(message) = self.usual(frame) {
+            return Ok(message);
         }
-        let found = message(Scanner::with(*simd, frame), symbols, parts);
+        let found = self.in_any_order(frame);
+        let Self { heads, symbols, .. } = self;
         // A known beginning that does not lead to a usual message is not learnt again each time.
-        if let Ok(Message::Book(book)) = &found
+        if let Ok(found) = &found
+            && let Some(head) = Head::of(found)
             && heads.find(frame).is_none()
         {
-            learn(frame, heads, symbols, book);
+            head.learn(frame, heads, symbols);
         }
         found
+    }
+
+    /// Reads a message written as they all are; `None` if it is not.
+    #[inline(always)]
+    fn usual(&mut self, frame: &[u8]) -> Option<Message> {
+        let Self { simd, heads, symbols, parts, .. } = self;
+        simd.run(Usual { frame, heads, symbols, parts })
+    }
+
+    /// Reads a message key by key.
+    fn in_any_order(&mut self, frame: &[u8]) -> Result<Message, WireError> {
+        let Self { simd, symbols, parts, .. } = self;
+        message(Scanner::with(*simd, frame), symbols, parts)
     }
 
     /// What one message holds of levels, for measurements.
@@ -127,6 +163,19 @@ impl Decoder {
         Some(match self.quick(frame).ok()? {
             Message::Book(book) => (self.parts.levels.get(book.bids), self.parts.levels.get(book.asks)),
             _ => (&[], &[]),
+        })
+    }
+
+    /// The sum of what one message holds of prices and quantities, for measurements.
+    pub(crate) fn read_sum(&mut self, frame: &[u8]) -> Option<i64> {
+        Some(match self.quick(frame).ok()? {
+            Message::Book(book) => [book.bids, book.asks].map(|span| sum_of(self.parts.levels.get(span))).iter().sum(),
+            Message::Trades { .. } => self.parts.trades.iter().map(|trade| trade.px.get() + trade.qty.get()).sum(),
+            Message::Ticker(ticker) => {
+                let TickerMessage { last_px, bid_px, bid_qty, ask_px, ask_qty, .. } = ticker;
+                [last_px, bid_px, bid_qty, ask_px, ask_qty].into_iter().flatten().sum()
+            }
+            _ => 0,
         })
     }
 
@@ -143,76 +192,6 @@ impl Decoder {
         }
         general.parse(frame, |walk| message(walk, symbols, parts))
     }
-}
-
-/// One message that may be of the usual form.
-struct Usual<'d, 'f> {
-    frame: &'f [u8],
-    heads: &'d Heads<BookHead>,
-    symbols: &'d Symbols,
-    parts: &'d mut Parts,
-}
-
-impl Job for Usual<'_, '_> {
-    type Out = Option<BookMessage>;
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> Self::Out {
-        usual_book(lanes, self.frame, self.heads, self.symbols, self.parts)
-    }
-}
-
-/// What the beginning of an order book message tells.
-#[derive(Clone, Copy)]
-struct BookHead {
-    instrument: InstrumentId,
-    depth: u16,
-    is_snapshot: bool,
-}
-
-/// Reads an order book message written as they all are: keys in the usual order, no white space, a beginning that was
-/// seen before. `None` if it is not that, or if anything is wrong with it.
-#[inline(always)]
-fn usual_book<L: Lanes>(
-    lanes: L,
-    frame: &[u8],
-    heads: &Heads<BookHead>,
-    symbols: &Symbols,
-    parts: &mut Parts,
-) -> Option<BookMessage> {
-    let (BookHead { instrument, depth, is_snapshot }, second, start) = heads.find(frame)?;
-    let grids = symbols.grids(instrument)?;
-    parts.levels.clear();
-    parts.trades.clear();
-    let mut scanner = Scanner::at_pos(lanes, frame, start);
-    scanner.uint().ok()?;
-    scanner.pass_slice(second)?;
-    let bids = scanner.levels(&grids.px, &grids.qty, &mut parts.levels).ok()?;
-    scanner.pass(b",\"a\":")?;
-    let asks = scanner.levels(&grids.px, &grids.qty, &mut parts.levels).ok()?;
-    scanner.pass(b",\"u\":")?;
-    let update_id = scanner.uint().ok()?;
-    scanner.pass(b",\"seq\":")?;
-    let cross_seq = scanner.uint().ok()?;
-    scanner.pass(b"},\"cts\":")?;
-    let venue_ts = Nanos::from_millis(scanner.uint().ok()?);
-    scanner.pass(b"}")?;
-    scanner.is_at_end().then_some(())?;
-    Some(BookMessage { instrument, depth, is_snapshot, venue_ts, update_id, cross_seq, bids, asks })
-}
-
-/// Remembers how an order book message began.
-#[cold]
-fn learn(frame: &[u8], heads: &mut Heads<BookHead>, symbols: &Symbols, book: &BookMessage) {
-    const START: &[u8] = b"{\"topic\":\"";
-    let Some(topic) = frame.strip_prefix(START).and_then(|rest| rest.split(|&byte| byte == b'"').next()) else {
-        return;
-    };
-    let Some(symbol) = symbols.name(book.instrument) else { return };
-    let kind: &[u8] = if book.is_snapshot { b"snapshot" } else { b"delta" };
-    let what = BookHead { instrument: book.instrument, depth: book.depth, is_snapshot: book.is_snapshot };
-    let first = [START, topic, b"\",\"type\":\"", kind, b"\",\"ts\":"];
-    heads.learn(frame, &first, &[b",\"data\":{\"s\":\"", symbol, b"\",\"b\":"], what);
 }
 
 /// Both sources side by side, for the differential tests.
@@ -235,24 +214,29 @@ impl Pair {
 
     pub(crate) fn compare(&mut self, frame: &[u8]) -> Verdict {
         let Self { quick, general } = self;
-        let b = general.general(frame);
-        let mut accepted = 0;
+        let content = |decoder: &Decoder, message: &Message| {
+            let spans = if let Message::Book(book) = message { [book.bids, book.asks] } else { Default::default() };
+            (*message, spans.map(|span| decoder.parts.levels.get(span).to_vec()), decoder.parts.trades.clone())
+        };
+        let b = general.general(frame).map(|message| content(general, &message));
+        let (mut accepted, mut usual) = (0, 0);
         for quick in &mut *quick {
+            let name = quick.simd.name();
+            if let Some(message) = quick.usual(frame) {
+                usual += 1;
+                let found = content(quick, &message);
+                let oracle = quick.in_any_order(frame).expect("what is usual is accepted in any order");
+                assert_eq!(found, content(quick, &oracle), "the usual way disagrees by {name}");
+            }
             let a = quick.quick(frame);
             accepted += usize::from(a.is_ok());
-            if let (Ok(a), Ok(b)) = (a, b) {
-                assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
-                if let Message::Book(book) = a {
-                    for span in [book.bids, book.asks] {
-                        let (a, b) = (quick.parts.levels.get(span), general.parts.levels.get(span));
-                        assert_eq!(a, b, "the sources disagree by {}", quick.simd.name());
-                    }
-                }
-                assert_eq!(quick.parts.trades, general.parts.trades, "the sources disagree by {}", quick.simd.name());
+            if let (Ok(a), Ok(b)) = (a, &b) {
+                assert_eq!(content(quick, &a), *b, "the sources disagree by {name}");
             }
         }
         assert!(accepted == 0 || accepted == quick.len(), "what is accepted depends on the processor");
-        Verdict { is_quick: accepted > 0, is_general: b.is_ok() }
+        assert!(usual == 0 || usual == quick.len(), "what is usual depends on the processor");
+        Verdict { is_usual: usual > 0, is_quick: accepted > 0, is_general: b.is_ok() }
     }
 }
 
@@ -569,21 +553,7 @@ fn decimal_or_empty<'a, S: Source<'a>>(source: &mut S, grid: &Grid) -> Result<i6
 #[inline]
 fn ticker<'a, S: Source<'a>>(source: &mut S, symbol: &[u8], grids: &Grids) -> Result<TickerMessage, WireError> {
     let mut seen = Seen::default();
-    let mut out = TickerMessage {
-        instrument: InstrumentId(0),
-        is_snapshot: false,
-        venue_ts: Nanos::ZERO,
-        cross_seq: 0,
-        last_px: None,
-        mark_px: None,
-        index_px: None,
-        funding_rate: None,
-        next_funding: None,
-        bid_px: None,
-        bid_qty: None,
-        ask_px: None,
-        ask_qty: None,
-    };
+    let mut out = TickerMessage::nothing(InstrumentId(0), false);
     let money = |text: &[u8]| if text.is_empty() { Ok(Money::ZERO) } else { parse_money(text) };
     let mut members = source.object()?;
     while let Some(key) = source.key(&mut members)? {

@@ -1,6 +1,6 @@
 //! Bybit v5.
 //!
-//! `market` and `feed` read the public streams; `encode`, `sign` and `private` are order entry and what comes back;
+//! `market`, `usual` and `feed` read the public streams; `encode`, `sign` and `private` are order entry and what comes back;
 //! `rest` asks the slow questions on a shell thread, `account` and `orders` change what the
 //! engine itself never does. Rate budgets are spent by the core: see `risk`.
 
@@ -17,6 +17,7 @@ mod race;
 mod request;
 pub mod rest;
 pub mod sign;
+mod usual;
 
 pub use account::{CancelScope, OrderFilter};
 pub use encode::{EncodeError, LinkId, ORDER_BYTES_MAX, OrderEncoder, ReqId};
