@@ -223,10 +223,25 @@ fn a_killed_engine_keeps_its_position_where_the_guard_only_cancels() {
     assert_eq!((end.open, end.held), (0, 1));
 }
 
+/// A purchase that waits for a price far away.
+fn waiting_to_open() -> NewOrder<'static> {
+    let trigger = Trigger { px: Number::parse("70000").unwrap(), on_rise: true, by: TriggerBy::LastPrice };
+    NewOrder {
+        trigger: Some(trigger),
+        ..NewOrder::market(Product::Linear, "BTCUSDT", Side::Bid, Number::parse("0.001").unwrap(), "")
+    }
+}
+
 #[test]
 fn a_stop_order_stays_with_the_position_that_it_protects() {
     let mut rig = Rig::new("stop");
+    // What waited to open a position when the guard came, and is gone by then, is no reason to cancel a stop.
+    let rest = rig.rest(&AccountConfig::default());
+    let now_ms = || rest.time().unwrap().as_millis();
+    rest.place(&OrderRequest::New(waiting_to_open()), now_ms()).unwrap();
+    assert_eq!(rig.open(), OpenCount { waiting: 1, ..OpenCount::default() });
     let (mut guard, mut events) = rig.guard();
+    assert_eq!(rest.cancel_all(Product::Linear, "USDT", now_ms()).unwrap(), 1);
     rig.engine_with_a_stop().signal(Signal::KILL);
     events.until("settled");
     assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
@@ -240,12 +255,7 @@ fn with_an_order_that_waits_to_open_a_position_all_that_wait_are_cancelled() {
     let (mut guard, mut events) = rig.guard();
     rig.engine_with_a_stop().signal(Signal::KILL);
     let rest = rig.rest(&AccountConfig::default());
-    let trigger = Trigger { px: Number::parse("70000").unwrap(), on_rise: true, by: TriggerBy::LastPrice };
-    let order = NewOrder {
-        trigger: Some(trigger),
-        ..NewOrder::market(Product::Linear, "BTCUSDT", Side::Bid, Number::parse("0.001").unwrap(), "")
-    };
-    rest.place(&OrderRequest::New(order), rest.time().unwrap().as_millis()).unwrap();
+    rest.place(&OrderRequest::New(waiting_to_open()), rest.time().unwrap().as_millis()).unwrap();
     events.until("settled");
     assert_eq!(guard.wait(LONG).and_then(|status| status.code()), Some(4));
     assert_eq!(rig.open(), OpenCount::default());

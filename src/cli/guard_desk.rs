@@ -13,7 +13,7 @@ use crate::types::{InstrumentSpec, Nanos, Op, Product, RejectKind, Side, Symbol,
 use crate::venue::bybit::account::ListedPosition;
 use crate::venue::bybit::codes::reject_kind;
 use crate::venue::bybit::orders::{NewOrder, Number, OrderRequest};
-use crate::venue::bybit::rest::{RestClient, RestConfig, RestError};
+use crate::venue::bybit::rest::{OpenCount, RestClient, RestConfig, RestError};
 use crate::venue::bybit::{CancelScope, OrderFilter, Secret};
 
 /// For one request, all in all: a venue that does not answer is asked again.
@@ -29,13 +29,26 @@ const AFTERCARE_EVERY: Duration = Duration::from_secs(2);
 /// The venue, as far as the guard needs it.
 pub(super) struct Account {
     rest: RestClient,
-    /// Category and, for contracts, settlement currency.
-    scopes: Vec<(Product, String)>,
+    scopes: Vec<Scope>,
     /// Whether orders of contracts that wait for a price and can only shrink a position are left: positions stay, and these
     /// protect them.
     keeps_stops: bool,
-    /// Set once an order was seen that waits and may open a position: then all that wait are cancelled with it.
-    are_all_meant: AtomicBool,
+}
+
+/// What one request covers.
+struct Scope {
+    product: Product,
+    /// Settlement currency of contracts.
+    coin: String,
+    /// Whether the last look of whoever cancels found an order that waits and may open a position: then all that wait are
+    /// cancelled with it.
+    has_opening: AtomicBool,
+}
+
+impl Scope {
+    fn new(product: Product, coin: &str) -> Self {
+        Self { product, coin: coin.to_owned(), has_opening: AtomicBool::new(false) }
+    }
 }
 
 impl Account {
@@ -65,12 +78,11 @@ impl Account {
         let mut scopes = Vec::new();
         for category in &config.guard.categories {
             match category.product() {
-                Product::Spot => scopes.push((Product::Spot, String::new())),
-                product => scopes.extend(config.guard.settle_coins.iter().map(|coin| (product, coin.clone()))),
+                Product::Spot => scopes.push(Scope::new(Product::Spot, "")),
+                product => scopes.extend(config.guard.settle_coins.iter().map(|coin| Scope::new(product, coin))),
             }
         }
-        let are_all_meant = AtomicBool::new(false);
-        Ok(Self { rest, scopes, keeps_stops: !config.guard.flatten, are_all_meant })
+        Ok(Self { rest, scopes, keeps_stops: !config.guard.flatten })
     }
 
     /// The venue's clock less ours, in milliseconds.
@@ -82,12 +94,20 @@ impl Account {
 
     /// Open orders of everything that is guarded, without those that are left.
     pub fn count(&self, offset_ms: i64) -> Result<usize, RestError> {
+        self.each_count(offset_ms, |_, _| {})
+    }
+
+    /// The same by whoever cancels, who remembers what is to be cancelled next.
+    pub fn look(&self, offset_ms: i64) -> Result<usize, RestError> {
+        self.each_count(offset_ms, |scope, found| scope.has_opening.store(found.waiting > 0, Ordering::Relaxed))
+    }
+
+    fn each_count(&self, offset_ms: i64, seen: impl Fn(&Scope, &OpenCount)) -> Result<usize, RestError> {
         let mut open = 0;
-        for (product, coin) in &self.scopes {
-            let found = self.rest.open_orders_count(*product, coin, unix_ms().saturating_add_signed(offset_ms))?;
-            if found.waiting > 0 {
-                self.are_all_meant.store(true, Ordering::Relaxed);
-            }
+        for scope in &self.scopes {
+            let now_ms = unix_ms().saturating_add_signed(offset_ms);
+            let found = self.rest.open_orders_count(scope.product, &scope.coin, now_ms)?;
+            seen(scope, &found);
             open += found.active + found.waiting + if self.keeps_stops { 0 } else { found.protective };
         }
         Ok(open)
@@ -97,9 +117,9 @@ impl Account {
     /// of order: at the first `round` all of them, afterwards one a round in turn, to stay within the limit of its rate.
     pub fn cancel(&self, round: usize, offset_ms: i64) -> Result<usize, RestError> {
         let (mut cancelled, mut failed) = (0, None);
-        let leaves_stops = self.keeps_stops && !self.are_all_meant.load(Ordering::Relaxed);
-        for (product, coin) in &self.scopes {
+        for Scope { product, coin, has_opening } in &self.scopes {
             let spot = [OrderFilter::Order, OrderFilter::StopOrder, OrderFilter::TpslOrder];
+            let leaves_stops = self.keeps_stops && !has_opening.load(Ordering::Relaxed);
             let filters: Vec<Option<OrderFilter>> = match (product, round) {
                 (Product::Spot, 0) => spot.into_iter().map(Some).collect(),
                 (Product::Spot, round) => vec![Some(spot[round % spot.len()])],
@@ -119,8 +139,9 @@ impl Account {
     /// Positions of the guarded contracts. Spot has none.
     pub fn held(&self, offset_ms: i64) -> Result<Vec<Held>, RestError> {
         let mut out = Vec::new();
-        for (product, coin) in self.scopes.iter().filter(|(product, _)| *product == Product::Linear) {
-            let found = self.rest.listed_positions(*product, coin, unix_ms().saturating_add_signed(offset_ms))?;
+        for scope in self.scopes.iter().filter(|scope| scope.product == Product::Linear) {
+            let found =
+                self.rest.listed_positions(scope.product, &scope.coin, unix_ms().saturating_add_signed(offset_ms))?;
             let held = |it: ListedPosition| Held { symbol: it.symbol, size: it.size, is_one_way: it.position_idx == 0 };
             out.extend(found.into_iter().map(held));
         }
@@ -195,7 +216,7 @@ impl Desk for Acting<'_> {
     }
 
     fn open_orders(&mut self) -> Result<usize, String> {
-        self.account.count(self.job.offset_ms).map_err(|e| e.to_string())
+        self.account.look(self.job.offset_ms).map_err(|e| e.to_string())
     }
 
     fn held(&mut self) -> Result<Vec<Held>, String> {
@@ -287,7 +308,7 @@ pub(super) fn cancelling(account: &Account, jobs: &Receiver<Job>, news: &Sender<
                     aftercare = None;
                     continue;
                 }
-                match account.count(job.offset_ms) {
+                match account.look(job.offset_ms) {
                     Ok(0) => {}
                     Ok(open) if !job.released.is_set() => {
                         tell(News::Late(open));

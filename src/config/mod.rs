@@ -1148,6 +1148,13 @@ mod tests {
             ("[stops]\nloss-bps = 0\n", vec!["line 2", "loss-bps", "found 0", "more than 0"]),
             ("[stops]\ntrail-bps = 10000\n", vec!["line 2", "trail-bps", "found 10000", "less than 10000"]),
             ("[stops]\nby = \"index\"\n", vec!["line 2", "index", "last", "mark"]),
+            (
+                "[stops]\nloss-bps = 50\nstep-bps = 50\n",
+                vec!["line 3", "step-bps", "found 50", "less than the distance of 50"],
+            ),
+            ("[stops]\ntrail-bps = 50\nstep-bps = -1\n", vec!["line 3", "step-bps", "found -1"]),
+            ("[stops]\nstep-bps = 5\n", vec!["line 2", "step-bps", "loss-bps or trail-bps"]),
+            ("[stops]\n\nby = \"mark\"\n", vec!["line 3", "by", "loss-bps or trail-bps"]),
             ("[hedge]\nunwind = \"2000\"\n", vec!["line 2", "unwind", "2000", "1000"]),
             ("[slow-risk]\nsample-every = \"10ms\"\n", vec!["line 2", "sample-every", "10ms", "50ms"]),
             ("[slow-risk]\nwindow-samples = 99\n", vec!["line 2", "window-samples", "99", "100 to 10000"]),

@@ -58,6 +58,20 @@ impl StopsTable {
                 return Err((key, format!("found {found}, allowed is more than 0 and less than 10000")));
             }
         }
-        Ok(())
+        let step = self.step_bps.0;
+        let nearest = [&self.loss_bps, &self.trail_bps].into_iter().flatten().map(|bps| bps.0).min();
+        match nearest {
+            Some(nearest) if step <= Rate::ZERO || step >= nearest => {
+                let [found, most] = [step, nearest].map(|rate| rate.get() as f64 / 1e4);
+                Err(("step-bps", format!("found {found}, allowed is more than 0 and less than the distance of {most}")))
+            }
+            None if step.get() != StopConfig::STEP.get() => {
+                Err(("step-bps", "without loss-bps or trail-bps there is nothing to move".to_owned()))
+            }
+            None if self.by != StopBy::Last => {
+                Err(("by", "without loss-bps or trail-bps there is nothing to trigger".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 }

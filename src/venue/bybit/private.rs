@@ -456,8 +456,11 @@ impl Context {
         }
         let qty = count(qty, &grids.qty)?;
         let filled = count(filled, &grids.qty)?;
-        // The price of an order that waits is its trigger: the limit of what it becomes is none, or not reached before.
-        let px = if matches!(status, b"Untriggered" | b"Triggered") && !trigger.is_empty() { trigger } else { px };
+        // The price of an order that waits is its trigger: the limit of what it becomes is none, or not reached before. A trigger that
+        // is on no step (a trailing one of somebody else) must not make the whole list unreadable.
+        let waits = matches!(status, b"Untriggered" | b"Triggered");
+        let trigger = Some(trigger).filter(|text| waits && !text.is_empty()).and_then(|text| grids.px.parse(text).ok());
+        let px = trigger.map_or_else(|| count(px, &grids.px), Ok)?;
         let status = match status {
             b"New" | b"Created" | b"Active" | b"PendingCancel" => OrderStatus::New,
             b"PartiallyFilled" => OrderStatus::PartiallyFilled,
@@ -478,7 +481,7 @@ impl Context {
             venue_order_id: id_128(order_id),
             side: side(side_word).ok_or(WireError::UnknownWord { field: "side" })?,
             status,
-            px: Ticks::new(count(px, &grids.px)?),
+            px: Ticks::new(px),
             qty: Lots::new(qty),
             filled: Lots::new(filled),
             reason,
@@ -925,6 +928,7 @@ mod tests {
         assert_eq!(of("Untriggered", "71.3"), (OrderStatus::Untriggered, 713));
         assert_eq!(of("Triggered", "71.3"), (OrderStatus::Untriggered, 713));
         assert_eq!(of("Untriggered", ""), (OrderStatus::Untriggered, 725));
+        assert_eq!(of("Untriggered", "71.37"), (OrderStatus::Untriggered, 725), "on no step");
         assert_eq!(of("New", "71.3"), (OrderStatus::New, 725), "at the market its own price counts");
         assert_eq!(of("Deactivated", "71.3").0, OrderStatus::Cancelled);
     }
