@@ -23,7 +23,8 @@ const MANY: usize = 15;
 const ORDERS: usize = 1_000;
 
 /// What the engine asks around the verdict, which is not in it.
-const BESIDE: [Refusal; 4] = [Refusal::OrderRate, Refusal::CancelRate, Refusal::OrderTable, Refusal::Gateway];
+const BESIDE: [Refusal; 5] =
+    [Refusal::OrderRate, Refusal::CancelRate, Refusal::OrderTable, Refusal::Gateway, Refusal::StopOrder];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();

@@ -48,12 +48,29 @@ impl Default for MarketMakerConfig {
     }
 }
 
-/// The market maker. One serves all instruments; it keeps only what it last quoted.
+/// The market maker. One serves all instruments; of each it keeps only what it last quoted, and its sizes.
 pub struct MarketMaker {
     config: MarketMakerConfig,
     /// `ln(1 + γ/κ)/γ`, in ticks.
     base_half_spread: f64,
-    quoted: Box<[[Option<Ticks>; 2]]>,
+    kept: Box<[Kept]>,
+}
+
+/// What is kept of an instrument.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    /// The newest quotes (bid, ask).
+    quoted: [Option<Ticks>; 2],
+    sizes: Sizes,
+}
+
+/// Quantities in lots, as of a price: the two divisions of 128 bits that they take are not made again while it stays.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    /// The bid that they were worked out for; zero at first, which is no price.
+    at: Ticks,
+    qty: i64,
+    position_max: i64,
 }
 
 impl MarketMaker {
@@ -61,7 +78,7 @@ impl MarketMaker {
     pub fn new(config: MarketMakerConfig, instruments: usize) -> Self {
         let gamma = config.risk_aversion;
         let base_half_spread = ln_1p(gamma / config.fill_decay) / gamma;
-        Self { config, base_half_spread, quoted: vec![[None; 2]; instruments].into_boxed_slice() }
+        Self { config, base_half_spread, kept: vec![Kept::default(); instruments].into_boxed_slice() }
     }
 
     /// Lots worth `value` at `px`, at least the instrument's minimum.
@@ -75,8 +92,15 @@ impl Strategy for MarketMaker {
     fn on_market(&mut self, view: &View<'_>, wishes: &mut Wishes) {
         let (Some(bid), Some(ask)) = (view.touch.bid, view.touch.ask) else { return };
         let config = &self.config;
-        let qty = Self::lots_worth(config.quote_value, bid.px, view.spec).max(view.spec.min_qty.get());
-        let position_max = Self::lots_worth(config.position_value_max, bid.px, view.spec).max(1);
+        let Some(Kept { quoted, sizes }) = self.kept.get_mut(view.instrument.idx()) else { return };
+        if sizes.at != bid.px {
+            *sizes = Sizes {
+                at: bid.px,
+                qty: Self::lots_worth(config.quote_value, bid.px, view.spec).max(view.spec.min_qty.get()),
+                position_max: Self::lots_worth(config.position_value_max, bid.px, view.spec).max(1),
+            };
+        }
+        let Sizes { qty, position_max, .. } = *sizes;
         let share = view.position.get() as f64 / position_max as f64;
 
         let fair = view.signals.microprice();
@@ -89,7 +113,6 @@ impl Strategy for MarketMaker {
 
         let bid_px = ((reservation - half_spread).floor() as i64).min(ask.px.get() - 1);
         let ask_px = ((reservation + half_spread).ceil() as i64).max(bid.px.get() + 1);
-        let Some(quoted) = self.quoted.get_mut(view.instrument.idx()) else { return };
         for (side, px) in [(Side::Bid, bid_px), (Side::Ask, ask_px)] {
             let quoted = &mut quoted[side as usize];
             if px <= 0 || view.position.get() * side.sign() + qty > position_max {
@@ -134,11 +157,15 @@ mod tests {
     use crate::types::{InstrumentId, Level, Nanos, Product, Step, Symbol, VenueId};
 
     fn wishes_at(position: i64, config: MarketMakerConfig) -> Wishes {
+        wishes_of(&mut MarketMaker::new(config, 1), position, 600_000)
+    }
+
+    fn wishes_of(maker: &mut MarketMaker, position: i64, bid: i64) -> Wishes {
         let step = |s: &str| Step::from_text(s.as_bytes()).unwrap();
         let symbol = Symbol::new(b"BTCUSDT").unwrap();
         let spec = InstrumentSpec::new(VenueId::BYBIT, symbol, Product::Linear, step("0.1"), step("0.001")).unwrap();
         let level = |px, qty| Some(Level { px: Ticks::new(px), qty: Lots::new(qty) });
-        let touch = Touch { bid: level(600_000, 50), ask: level(600_001, 50) };
+        let touch = Touch { bid: level(bid, 50), ask: level(bid + 1, 50) };
         let mut signals = Signals::new(&SignalConfig::default());
         for i in 0..1000u64 {
             let wobble = (i % 2) as i64 * 4;
@@ -160,7 +187,7 @@ mod tests {
             working: [Lots::ZERO; 2],
         };
         let mut wishes = Wishes::default();
-        MarketMaker::new(config, 1).on_market(&view, &mut wishes);
+        maker.on_market(&view, &mut wishes);
         wishes
     }
 
@@ -185,6 +212,18 @@ mod tests {
         assert!(px(long.quotes[0]) < px(flat.quotes[0]));
         assert!(px(long.quotes[1]) < px(flat.quotes[1]));
         assert!(px(flat.quotes[0]) < px(flat.quotes[1]));
+    }
+
+    #[test]
+    fn sizes_follow_the_price() {
+        let config = MarketMakerConfig { cover_fees: false, ..MarketMakerConfig::default() };
+        let mut maker = MarketMaker::new(config, 1);
+        let size = |maker: &mut MarketMaker, bid| match wishes_of(maker, 0, bid).quotes[1] {
+            Wish::Quote { qty, .. } => qty.get(),
+            other => panic!("should quote, wants {other:?}"),
+        };
+        // 200 at 60,000.0, at 20,000.0, and back, in thousandths.
+        assert_eq!([600_000, 200_000, 200_000, 600_000].map(|bid| size(&mut maker, bid)), [3, 10, 10, 3]);
     }
 
     #[test]
