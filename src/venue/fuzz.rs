@@ -4,7 +4,9 @@
 //! say the same. The scanner may accept what the general parser refuses only in values that nobody reads.
 
 use super::{Arrival, FeedConfig, Simd, binance, bybit};
-use crate::types::{Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Product, Step, Symbol, VenueId};
+use crate::types::{
+    Event, InstrumentId, InstrumentSpec, InstrumentTable, Level, Lots, Product, Step, Symbol, Ticks, VenueId,
+};
 
 /// The instruments that the corpus speaks of.
 pub fn table(venue: VenueId) -> InstrumentTable {
@@ -106,9 +108,14 @@ impl Quick {
     }
 }
 
+/// A sum with a price and a quantity more, of which there may be too many for one: it goes round.
+pub(super) fn sum_with(sum: i64, px: Ticks, qty: Lots) -> i64 {
+    sum.wrapping_add(px.get()).wrapping_add(qty.get())
+}
+
 /// The sum of prices and quantities.
 pub(super) fn sum_of(levels: &[Level]) -> i64 {
-    levels.iter().map(|level| level.px.get() + level.qty.get()).sum()
+    levels.iter().fold(0, |sum, level| sum_with(sum, level.px, level.qty))
 }
 
 /// Runs the Bybit market decoder and feed over `data`, one message a line.

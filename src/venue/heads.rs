@@ -11,7 +11,7 @@ use super::scan::is_equal;
 const HEADS: usize = 1024;
 
 const FIRST_BYTES_MAX: usize = 88;
-const SECOND_BYTES_MAX: usize = 40;
+const SECOND_BYTES_MAX: usize = 48;
 
 /// Remembered beginnings; `T` is what follows from one.
 pub(super) struct Heads<T>(Box<[Head<T>]>);

@@ -252,7 +252,8 @@ pub(super) fn take(bytes: &[u8], pos: usize, decimals: (u8, u8), out: &mut Rows)
     }
     let slots = levels.get_mut(*len..*len + run.rows.max(2))?;
     let quotes = &*quotes;
-    let mut marked = Marked { text: text.as_ptr(), quotes, slots, run };
+    // From the whole message: numbers are loaded by their ends, so the first one's lane may begin before the run.
+    let mut marked = Marked { text: bytes.as_ptr().wrapping_add(pos), quotes, slots, run };
     // An instrument's numbers grow too long for the narrow way once in a long while.
     let wide_runs = wide_runs.get_mut(usize::from(decimals.0))?.get_mut(usize::from(decimals.1))?;
     let is_good = (*wide_runs == 0 && narrow(&mut marked, decimals)) || {

@@ -171,7 +171,7 @@ impl Decoder {
     pub(crate) fn read_sum(&mut self, frame: &[u8]) -> Option<i64> {
         Some(match self.quick(frame, None).ok()? {
             Message::Depth(DepthMessage { bids, asks, .. }) | Message::Snapshot(SnapshotMessage { bids, asks, .. }) => {
-                sum_of(self.levels.get(bids)) + sum_of(self.levels.get(asks))
+                sum_of(self.levels.get(bids)).wrapping_add(sum_of(self.levels.get(asks)))
             }
             Message::Top(top) => sum_of(&[top.bid, top.ask]),
             Message::Trade(Some(trade)) => trade.px.get() + trade.qty.get(),

@@ -2,7 +2,7 @@
 
 use super::usual::{Head, Usual};
 use crate::types::{InstrumentId, InstrumentTable, Level, Lots, Money, Nanos, Rate, Side, Ticks, VenueId};
-use crate::venue::fuzz::{Verdict, sum_of};
+use crate::venue::fuzz::{Verdict, sum_of, sum_with};
 use crate::venue::general::General;
 use crate::venue::heads::Heads;
 use crate::venue::scan::Scanner;
@@ -169,8 +169,11 @@ impl Decoder {
     /// The sum of what one message holds of prices and quantities, for measurements.
     pub(crate) fn read_sum(&mut self, frame: &[u8]) -> Option<i64> {
         Some(match self.quick(frame).ok()? {
-            Message::Book(book) => [book.bids, book.asks].map(|span| sum_of(self.parts.levels.get(span))).iter().sum(),
-            Message::Trades { .. } => self.parts.trades.iter().map(|trade| trade.px.get() + trade.qty.get()).sum(),
+            Message::Book(book) => {
+                let [bids, asks] = [book.bids, book.asks].map(|span| sum_of(self.parts.levels.get(span)));
+                bids.wrapping_add(asks)
+            }
+            Message::Trades { .. } => self.parts.trades.iter().fold(0, |sum, trade| sum_with(sum, trade.px, trade.qty)),
             Message::Ticker(ticker) => {
                 let TickerMessage { last_px, bid_px, bid_qty, ask_px, ask_qty, .. } = ticker;
                 [last_px, bid_px, bid_qty, ask_px, ask_qty].into_iter().flatten().sum()
