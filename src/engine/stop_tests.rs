@@ -2,7 +2,7 @@
 
 use super::tests::{Fixed, Rig, quoting};
 use super::*;
-use crate::types::{Command, CommandKind, Lots, OrderStatus, Position, Rate, TriggerBy};
+use crate::types::{Absent, Command, CommandKind, Lots, OrderStatus, Position, Rate, TriggerBy};
 
 const BOUGHT_AT: i64 = 599_995;
 /// One percent.
@@ -149,10 +149,10 @@ fn a_lost_answer_is_waited_for_and_no_second_one_is_placed() {
     assert_eq!(rig.engine.quick_status().open_orders, 0);
 }
 
-#[test]
-fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_pause() {
+/// Refuses each stop order, at once or once it was acknowledged, and looks at when the next one comes.
+fn refused_each_time(refuse: impl Fn(&mut Rig, &Command)) {
     let (mut rig, _, stop) = long();
-    rig.reject(Op::Create, RejectKind::Refused, stop.client_id);
+    refuse(&mut rig, &stop);
     let mut at = vec![rig.now];
     let begun = rig.now;
     while rig.now < begun + 50_000_000_000 {
@@ -161,7 +161,7 @@ fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_paus
             match command.kind {
                 CommandKind::NewStop => {
                     at.push(rig.now);
-                    rig.reject(Op::Create, RejectKind::Refused, command.client_id);
+                    refuse(&mut rig, &command);
                 }
                 CommandKind::Amend => rig.ack(Op::Amend, command.client_id),
                 _ => {}
@@ -176,6 +176,34 @@ fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_paus
     rig.timer(20_000_000_000);
     rig.book(600_000, 600_001);
     assert!(rig.taken().iter().any(|command| command.kind == CommandKind::NewStop), "after a minute once more");
+}
+
+#[test]
+fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_pause() {
+    refused_each_time(|rig, stop| rig.reject(Op::Create, RejectKind::Refused, stop.client_id));
+}
+
+#[test]
+fn what_is_acknowledged_and_rejected_later_waits_as_what_is_refused() {
+    refused_each_time(|rig, stop| {
+        rig.ack(Op::Create, stop.client_id);
+        rig.told(stop, OrderStatus::Rejected, 0);
+    });
+}
+
+#[test]
+fn a_stop_that_never_arrived_counts_as_refused() {
+    let (mut rig, _, stop) = long();
+    rig.timer(12_000_000_000);
+    rig.taken();
+    let asked_at = Nanos::new(rig.now);
+    let meta = rig.meta();
+    rig.event(Event::Absent(Absent { meta, client_id: stop.client_id, asked_at }));
+    let is_new = |command: &Command| command.kind == CommandKind::NewStop;
+    assert!(!rig.taken().iter().any(is_new));
+    assert_eq!(counts(&rig).refused, 1);
+    rig.timer(300_000_000);
+    assert!(rig.taken().iter().any(is_new));
 }
 
 #[test]

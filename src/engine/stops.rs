@@ -44,7 +44,7 @@ pub struct StopCounts {
     pub cancelled: u64,
     /// Went to the market.
     pub triggered: u64,
-    /// Requests that the venue refused, and orders that it ended without being asked.
+    /// Requests that the venue refused, and orders that it ended without being asked or that never arrived.
     pub refused: u64,
     /// Times that it was not tried any more for a minute, since too many requests in a row had been refused.
     pub given_up: u64,
@@ -75,6 +75,8 @@ const PAUSE_NS: u64 = 60_000_000_000;
 pub(super) struct Guard {
     /// The order, until the table does not hold it any more: what has ended may still lack executions.
     order: Option<ClientOrderId>,
+    /// The order of which we have asked for the end: that it comes is no refusal.
+    ending: Option<ClientOrderId>,
     /// The trigger was passed with no order there: the position is being closed.
     pub is_passed: bool,
     /// A strategy has spoken of stop orders.
@@ -198,10 +200,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let position = instrument.holding.position;
         let sign = if instrument.is_hedge { 0 } else { position.get().signum() };
         if sign != instrument.guard.sign {
-            let Guard { order, is_passed, is_asked, wished, sign: before, .. } = instrument.guard;
+            let Guard { order, ending, is_passed, is_asked, wished, sign: before, .. } = instrument.guard;
             // What was wanted before it opened is of the new position, the rest was of the old one.
             let wished = wished.filter(|_| before == 0);
-            instrument.guard = Guard { order, is_asked, wished, sign, ..Guard::default() };
+            instrument.guard = Guard { order, ending, is_asked, wished, sign, ..Guard::default() };
             if is_passed {
                 instrument.is_leaving = self.entry.is_on() && self.entry.is_leaving(id);
             }
@@ -306,7 +308,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn cancel_stop(&mut self, id: ClientOrderId, out: &mut impl CommandSink) {
-        self.stop_counts.cancelled += u64::from(self.cancel(id, out));
+        if !self.cancel(id, out) {
+            return;
+        }
+        self.stop_counts.cancelled += 1;
+        let instrument = self.orders.get(id).map(|order| order.instrument);
+        if let Some(instrument) = instrument.and_then(|instrument| self.instruments.get_mut(instrument.idx())) {
+            instrument.guard.ending = Some(id);
+        }
     }
 
     /// What follows from news of a stop order.
@@ -316,11 +325,13 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let is_refused = match news {
             News::Reject(Op::Create, ..) => after.state == OrderState::Rejected && !before.state.is_final(),
             News::Reject(Op::Amend, ..) => before.state == OrderState::PendingAmend && after.state == OrderState::Live,
-            // The venue ended it, and nobody had asked.
-            _ => {
-                let is_asked = matches!(before.state, OrderState::PendingCancel | OrderState::Unknown);
-                after.state == OrderState::Cancelled && !before.state.is_final() && !is_asked
-            }
+            // The venue ended it or never had it, and nobody had asked.
+            _ if before.state.is_final() => false,
+            _ => match after.state {
+                OrderState::Rejected => true,
+                OrderState::Cancelled => !self.has_asked_for_end(after),
+                _ => false,
+            },
         };
         if is_refused && let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) {
             self.stop_counts.refused += 1;
@@ -328,6 +339,10 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             self.risk.refuse(Refusal::StopOrder);
         }
         self.work_stop(after.instrument, out);
+    }
+
+    fn has_asked_for_end(&self, order: &Order) -> bool {
+        self.instruments.get(order.instrument.idx()).is_some_and(|it| it.guard.ending == Some(order.id))
     }
 
     /// The part of [`Engine::after_change`] that a stop order has.
