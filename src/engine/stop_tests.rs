@@ -355,3 +355,63 @@ fn what_is_filled_while_the_engine_stops_is_protected_too() {
     let placed: Vec<Command> = rig.taken().into_iter().filter(|command| command.kind == CommandKind::NewStop).collect();
     assert_eq!(placed.iter().map(|it| (it.side, it.qty.get())).collect::<Vec<_>>(), [(Side::Ask, 4)]);
 }
+
+/// From a refusal until the next request for a stop order.
+fn wait_after(rig: &mut Rig) -> u64 {
+    let begun = rig.now;
+    for _ in 0..400 {
+        rig.timer(20_000_000);
+        for command in rig.taken() {
+            if command.kind == CommandKind::NewStop {
+                rig.out.push(command);
+                return rig.now - begun;
+            }
+            rig.out.push(command);
+            rig.answered();
+        }
+    }
+    panic!("no further one");
+}
+
+#[test]
+fn only_refusals_in_a_row_are_counted() {
+    let (mut rig, _, stop) = long();
+    let refuse = |rig: &mut Rig, id| rig.reject(Op::Create, RejectKind::Refused, id);
+    refuse(&mut rig, stop.client_id);
+    let first = wait_after(&mut rig);
+    let again = rig.taken()[0];
+    refuse(&mut rig, again.client_id);
+    let second = wait_after(&mut rig);
+    assert!(second > first * 3 / 2, "{first} {second}");
+    // It succeeds, waits for two seconds and is ended by the venue: that is the first again.
+    let third = rig.answered()[0];
+    rig.timer(2_000_000_000);
+    rig.answered();
+    rig.told(&third, OrderStatus::Cancelled, 0);
+    rig.answered();
+    assert_eq!(wait_after(&mut rig) / 50_000_000, first / 50_000_000);
+}
+
+#[test]
+fn the_rest_of_what_was_triggered_is_no_refusal() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.told(&stop, OrderStatus::New, 0);
+    rig.fill(&stop, 2, 4);
+    rig.told(&stop, OrderStatus::Cancelled, 4);
+    assert_eq!((position(&rig), counts(&rig).refused), (6, 0));
+}
+
+#[test]
+fn a_turn_of_the_position_does_not_end_the_wait() {
+    let (mut rig, sent, stop) = long();
+    rig.timer(300_000_000);
+    rig.taken();
+    rig.reject(Op::Create, RejectKind::Refused, stop.client_id);
+    // From ten to minus ten by what is executed of the ask, more than it was for.
+    rig.fill(&sent[1], 2, 20);
+    assert_eq!(position(&rig), -10);
+    assert!(!rig.taken().iter().any(|it| it.kind == CommandKind::NewStop), "not yet");
+    assert!(wait_after(&mut rig) >= 200_000_000);
+}

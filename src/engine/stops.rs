@@ -70,6 +70,10 @@ const RETRY_NS: u64 = 250_000_000;
 /// Wait once [`TRIES_MAX`] were refused.
 const PAUSE_NS: u64 = 60_000_000_000;
 
+/// So long an order must have waited at the venue for its request to end a row of failures: what is taken and ended at once, again and
+/// again, is no success.
+const SUCCESS_NS: u64 = 1_000_000_000;
+
 /// The stop order of an instrument, and what it is measured by.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Guard {
@@ -86,8 +90,11 @@ pub(super) struct Guard {
     sign: i64,
     /// Best price since it was opened, at the timers.
     best: Option<Ticks>,
+    /// Requests in a row that came to nothing. It and the wait outlast the position: the venue refuses an instrument, not a direction.
     failures: u32,
     retry_at: Nanos,
+    /// Since when the last request is known to have succeeded; `None` after a failure.
+    taken_at: Option<Nanos>,
 }
 
 impl Guard {
@@ -104,6 +111,9 @@ impl Guard {
 
     /// Notes a request that came to nothing; returns whether it was the last one for a while.
     fn note_failure(&mut self, now: Nanos) -> bool {
+        if self.taken_at.take().is_some_and(|since| now.saturating_since(since) >= SUCCESS_NS) {
+            self.failures = 0;
+        }
         self.failures += 1;
         let has_given_up = self.failures >= TRIES_MAX;
         let wait = if has_given_up { PAUSE_NS } else { RETRY_NS << (self.failures - 1) };
@@ -200,11 +210,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let position = instrument.holding.position;
         let sign = if instrument.is_hedge { 0 } else { position.get().signum() };
         if sign != instrument.guard.sign {
-            let Guard { order, ending, is_passed, is_asked, wished, sign: before, .. } = instrument.guard;
-            // What was wanted before it opened is of the new position, the rest was of the old one.
-            let wished = wished.filter(|_| before == 0);
-            instrument.guard = Guard { order, ending, is_asked, wished, sign, ..Guard::default() };
-            if is_passed {
+            // What was wanted before it opened is of the new position.
+            let guard = &mut instrument.guard;
+            guard.wished = guard.wished.filter(|_| guard.sign == 0);
+            guard.sign = sign;
+            guard.best = None;
+            if std::mem::take(&mut guard.is_passed) {
                 instrument.is_leaving = self.entry.is_on() && self.entry.is_leaving(id);
             }
         }
@@ -329,10 +340,19 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             _ if before.state.is_final() => false,
             _ => match after.state {
                 OrderState::Rejected => true,
-                OrderState::Cancelled => !self.has_asked_for_end(after),
+                // The rest of what went to the market is cancelled by rule.
+                OrderState::Cancelled => !after.is_triggered && !self.has_asked_for_end(after),
                 _ => false,
             },
         };
+        let is_told = matches!(news, News::Told(_)) && after.state == OrderState::Live && !after.is_triggered;
+        let is_first = before.state != OrderState::Live || !before.is_heard;
+        if is_told
+            && is_first
+            && let Some(instrument) = self.instruments.get_mut(after.instrument.idx())
+        {
+            instrument.guard.taken_at = Some(self.now);
+        }
         if is_refused && let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) {
             self.stop_counts.refused += 1;
             self.stop_counts.given_up += u64::from(instrument.guard.note_failure(self.now));
