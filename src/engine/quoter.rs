@@ -131,7 +131,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.risk.is_trading() {
             return true;
         }
-        if !self.budget.try_take(Spend::Create, self.now) {
+        if !self.try_take_after_stops(Spend::Create) {
             return false;
         }
         match self.place(id, side, px, qty, TimeInForce::PostOnly, false, out) {
@@ -151,7 +151,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// Takes the touch with an order that fills at once or not at all.
     pub(super) fn take(&mut self, id: InstrumentId, take: &Take, out: &mut impl CommandSink) {
-        if !self.budget.try_take(Spend::Create, self.now) {
+        // One that only shrinks a position protects, too.
+        let has_token = match take.reduce_only {
+            true => self.budget.try_take(Spend::Create, self.now),
+            false => self.try_take_after_stops(Spend::Create),
+        };
+        if !has_token {
             self.risk.refuse(Refusal::OrderRate);
             return;
         }
@@ -237,7 +242,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.risk.is_trading() {
             return true;
         }
-        if !self.budget.try_take(Spend::Amend, self.now) {
+        if !self.try_take_after_stops(Spend::Amend) {
             return false;
         }
         self.refresh(id);

@@ -415,3 +415,53 @@ fn a_turn_of_the_position_does_not_end_the_wait() {
     assert!(!rig.taken().iter().any(|it| it.kind == CommandKind::NewStop), "not yet");
     assert!(wait_after(&mut rig) >= 200_000_000);
 }
+
+/// A book every ten milliseconds that quotes follow, and a timer every fifty: the first request of `kind` that leaves.
+fn first_of(rig: &mut Rig, kinds: [CommandKind; 2]) -> Command {
+    for step in 0..100 {
+        rig.now += 9_000_000;
+        rig.book(600_000 + step % 7, 600_001 + step % 7);
+        if step % 5 == 4 {
+            rig.timer(0);
+        }
+        let sent = rig.taken();
+        if let Some(first) = sent.iter().find(|command| kinds.contains(&command.kind)) {
+            return *first;
+        }
+        rig.out = sent;
+        rig.answered();
+    }
+    panic!("nothing");
+}
+
+#[test]
+fn quotes_leave_the_rate_budget_to_a_stop_that_waits() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    rig.fill(&sent[0], 1, 4);
+    let stop = stops(&mut rig)[0];
+    for step in 0..8 {
+        rig.book(600_010 + step, 600_011 + step);
+        rig.answered();
+    }
+    assert!(!rig.engine.budget.try_take(Spend::Amend, rig.engine.now), "none is left");
+    rig.fill(&sent[0], 2, 2);
+    rig.answered();
+    let first = first_of(&mut rig, [CommandKind::Amend; 2]);
+    assert_eq!((first.client_id, first.qty), (stop.client_id, Lots::new(6)));
+    // It has got what it waited for: quotes follow the market again.
+    rig.out.push(first);
+    rig.answered();
+    assert!(first_of(&mut rig, [CommandKind::Amend; 2]).trigger.is_none());
+}
+
+#[test]
+fn what_opens_leaves_the_rate_budget_to_a_stop_that_waits() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    while rig.engine.budget.try_take(Spend::Create, rig.engine.now) {}
+    rig.fill(&sent[0], 1, 10);
+    assert!(rig.answered().iter().all(|command| command.kind != CommandKind::NewStop), "nothing to place it with");
+    // The bid was filled, another is wanted, and with each book there is a take.
+    rig.engine.strategy.take = true;
+    let first = first_of(&mut rig, [CommandKind::New, CommandKind::NewStop]);
+    assert_eq!(first.kind, CommandKind::NewStop);
+}

@@ -95,6 +95,27 @@ pub(super) struct Guard {
     retry_at: Nanos,
     /// Since when the last request is known to have succeeded; `None` after a failure.
     taken_at: Option<Nanos>,
+    /// The request for which the rate budget had nothing when it was wanted last.
+    waits_for: Option<Spend>,
+}
+
+/// How many stop orders wait for the rate budget: what trades leaves it to them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waiting {
+    creates: u32,
+    amends: u32,
+}
+
+impl Waiting {
+    fn of(&mut self, spend: Spend) -> &mut u32 {
+        if spend == Spend::Create { &mut self.creates } else { &mut self.amends }
+    }
+
+    /// Whether one waits for a request of that kind, [`Spend::Create`] or [`Spend::Amend`].
+    #[inline]
+    const fn is_any(self, spend: Spend) -> bool {
+        (if matches!(spend, Spend::Create) { self.creates } else { self.amends }) > 0
+    }
 }
 
 impl Guard {
@@ -207,6 +228,11 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn work_guard(&mut self, id: InstrumentId, out: &mut impl CommandSink) {
         let config = self.config.stops;
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        if let Some(spend) = instrument.guard.waits_for.take() {
+            // If it is still wanted, it waits again.
+            let waiting = self.stops_waiting.of(spend);
+            *waiting = waiting.saturating_sub(1);
+        }
         let position = instrument.holding.position;
         let sign = if instrument.is_hedge { 0 } else { position.get().signum() };
         if sign != instrument.guard.sign {
@@ -270,6 +296,25 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         matches!(self.mode, Mode::Trading | Mode::Stopping) && self.account.has_order_entry()
     }
 
+    /// A request of what trades: nothing while a stop order waits for one of that kind, on any instrument.
+    #[inline]
+    pub(super) fn try_take_after_stops(&mut self, spend: Spend) -> bool {
+        !self.stops_waiting.is_any(spend) && self.budget.try_take(spend, self.now)
+    }
+
+    /// A request for a stop order; where there is none, what trades waits from here on until it has got one or is not wanted any more.
+    fn try_take_for_stop(&mut self, id: InstrumentId, spend: Spend) -> bool {
+        if self.budget.try_take(spend, self.now) {
+            return true;
+        }
+        if let Some(instrument) = self.instruments.get_mut(id.idx())
+            && instrument.guard.waits_for.replace(spend).is_none()
+        {
+            *self.stops_waiting.of(spend) += 1;
+        }
+        false
+    }
+
     fn place_stop(
         &mut self,
         id: InstrumentId,
@@ -279,7 +324,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         by: TriggerBy,
         out: &mut impl CommandSink,
     ) {
-        if !self.may_ask_for_stops() || !self.account.is_synced || !self.budget.try_take(Spend::Create, self.now) {
+        if !self.may_ask_for_stops() || !self.account.is_synced || !self.try_take_for_stop(id, Spend::Create) {
             return;
         }
         let tif = TimeInForce::ImmediateOrCancel;
@@ -304,7 +349,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn amend_stop(&mut self, order: &Order, trigger: Ticks, qty: Lots, out: &mut impl CommandSink) {
-        if !self.may_ask_for_stops() || !self.budget.try_take(Spend::Amend, self.now) {
+        if !self.may_ask_for_stops() || !self.try_take_for_stop(order.instrument, Spend::Amend) {
             return;
         }
         let command = self.command(CommandKind::Amend, order.instrument, order.side, order.id, trigger, qty);
