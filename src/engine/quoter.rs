@@ -66,6 +66,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return None;
         }
         Some(match quote.wanted {
+            _ if quote.is_outdated => Need::Cancel(order.id),
             None => Need::Cancel(order.id),
             Some((px, qty)) => {
                 // `qty` is what should still be filled; the venue takes whole quantities.
@@ -161,7 +162,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return;
         }
         let tif = TimeInForce::ImmediateOrCancel;
-        if self.place(id, take.side, take.px, take.qty, tif, take.reduce_only, out).is_err() {
+        let reduce_only = take.reduce_only || self.must_only_reduce(id, take.side, take.qty);
+        if self.place(id, take.side, take.px, take.qty, tif, reduce_only, out).is_err() {
             self.budget.give_back(Spend::Create);
         }
     }

@@ -465,3 +465,71 @@ fn what_opens_leaves_the_rate_budget_to_a_stop_that_waits() {
     let first = first_of(&mut rig, [CommandKind::New, CommandKind::NewStop]);
     assert_eq!(first.kind, CommandKind::NewStop);
 }
+
+/// Ten are held, a stop for them waits, both quotes rest.
+fn guarded() -> (Rig, Command) {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.timer(300_000_000);
+    rig.answered();
+    assert!(rig.engine.instruments[0].quotes.iter().all(|quote| quote.order.is_some()));
+    rig.timer(1_000_000_000);
+    rig.answered();
+    (rig, stop)
+}
+
+#[test]
+fn quotes_that_only_shrank_the_position_go_when_its_stop_is_triggered() {
+    let (mut rig, stop) = guarded();
+    let quotes = rig.engine.instruments[0].quotes.map(|quote| quote.order.unwrap());
+    rig.told(&stop, OrderStatus::New, 0);
+    let cancelled: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
+    assert_eq!(cancelled, quotes.map(|id| (CommandKind::Cancel, id)));
+    rig.book(600_010, 600_011);
+    rig.timer(50_000_000);
+    assert!(rig.taken().is_empty(), "what will be held is not known: nothing is quoted");
+    rig.told(&stop, OrderStatus::Filled, 10);
+    rig.fill(&stop, 2, 10);
+    for id in quotes {
+        rig.ack(Op::Cancel, id);
+        let order = *rig.engine.orders.get(id).unwrap();
+        let command = Command { client_id: id, side: order.side, px: order.px, qty: order.qty, ..stop };
+        rig.told(&command, OrderStatus::Cancelled, 0);
+    }
+    rig.timer(400_000_000);
+    rig.book(600_020, 600_021);
+    assert_eq!(rig.taken().iter().filter(|it| it.kind == CommandKind::New).count(), 2, "flat: quoted again");
+}
+
+#[test]
+fn an_execution_of_the_stop_that_comes_first_cancels_the_quotes_that_are_wanted_as_they_are() {
+    let (mut rig, stop) = guarded();
+    let quotes = rig.engine.instruments[0].quotes.map(|quote| quote.order.unwrap());
+    rig.fill(&stop, 2, 4);
+    rig.book(600_000, 600_001);
+    let cancelled: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
+    assert_eq!(cancelled, quotes.map(|id| (CommandKind::Cancel, id)));
+}
+
+#[test]
+fn a_take_that_only_shrinks_is_reduce_only_beside_a_stop() {
+    let taken = |stops: Option<StopConfig>| {
+        let (mut rig, sent) = quoted(move |it| it.stops = stops, Fixed { qty: 10, distance: 5, ..Fixed::default() });
+        rig.engine.strategy.qty = 0;
+        // Short: the take of the rig, which buys ten, only shrinks.
+        rig.fill(&sent[1], 1, 10);
+        rig.status(BookState::Stale);
+        rig.answered();
+        rig.timer(1_000_000_000);
+        rig.answered();
+        rig.status(BookState::Live);
+        rig.engine.strategy.take = true;
+        rig.book(600_000, 600_001);
+        let all = rig.taken();
+        let take = all.iter().find(|it| it.kind == CommandKind::New).expect("a take");
+        (take.side, take.reduce_only)
+    };
+    assert_eq!(taken(Some(config())), (Side::Bid, true));
+    assert_eq!(taken(None), (Side::Bid, false));
+}

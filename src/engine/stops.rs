@@ -81,6 +81,8 @@ pub(super) struct Guard {
     order: Option<ClientOrderId>,
     /// The order of which we have asked for the end: that it comes is no refusal.
     ending: Option<ClientOrderId>,
+    /// It went to the market and not all that it did is booked: what the position will be is not known, so that nothing is quoted.
+    pub is_at_market: bool,
     /// The trigger was passed with no order there: the position is being closed.
     pub is_passed: bool,
     /// A strategy has spoken of stop orders.
@@ -252,6 +254,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let has_passed = wanted.is_some_and(|wanted| instrument.has_passed(side, wanted));
         let is_placeable = qty >= instrument.spec.min_qty;
         let order = instrument.guard.order.and_then(|order| self.orders.get(order)).copied();
+        instrument.guard.is_at_market = order.is_some_and(|order| order.is_triggered);
         match (order, wanted) {
             (None, None) => {}
             (None, Some(_)) if has_passed => self.close_passed(id, out),
@@ -390,6 +393,8 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
                 _ => false,
             },
         };
+        // What was outdated by the news goes before anything else is asked for.
+        self.work_quotes(after.instrument, out);
         let is_told = matches!(news, News::Told(_)) && after.state == OrderState::Live && !after.is_triggered;
         let is_first = before.state != OrderState::Live || !before.is_heard;
         if is_told
@@ -413,7 +418,25 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     /// The part of [`Engine::after_change`] that a stop order has.
     #[cold]
     pub(super) fn after_stop_change(&mut self, before: &Order, after: &Order) {
-        self.stop_counts.triggered += u64::from(after.is_triggered && !before.is_triggered);
+        let is_triggered = after.is_triggered && !before.is_triggered;
+        self.stop_counts.triggered += u64::from(is_triggered);
+        if (is_triggered || after.filled != before.filled)
+            && let Some(instrument) = self.instruments.get_mut(after.instrument.idx())
+        {
+            // What only shrank the position may open one by now: it passes risk anew, or goes.
+            instrument.guard.is_at_market |= instrument.guard.order == Some(after.id);
+            instrument.renew_quotes();
+        }
+    }
+
+    /// Whether an order of that side and size, besides what is open, only shrinks a position that a stop order shrinks, too: whichever
+    /// comes second is to find nothing left.
+    pub(super) fn must_only_reduce(&self, id: InstrumentId, side: Side, qty: Lots) -> bool {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return false };
+        let exposure = &instrument.exposure;
+        instrument.guard.order.is_some_and(|order| self.orders.get(order).is_some())
+            && exposure.position.get().signum() == -side.sign()
+            && exposure.open[side as usize].qty.saturating_add(qty) <= exposure.position.saturating_abs()
     }
 
     /// Whether an order is a stop order that waits at the venue and protects a position.
