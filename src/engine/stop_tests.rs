@@ -533,3 +533,55 @@ fn a_take_that_only_shrinks_is_reduce_only_beside_a_stop() {
     assert_eq!(taken(Some(config())), (Side::Bid, true));
     assert_eq!(taken(None), (Side::Bid, false));
 }
+
+/// The market falls below the trigger; what is sent then, once quotes are gone.
+fn after_the_fall(rig: &mut Rig) -> Vec<Command> {
+    rig.last_px(below(BOUGHT_AT).get() - 10);
+    rig.book(593_980, 593_981);
+    rig.timer(50_000_000);
+    rig.answered();
+    rig.timer(400_000_000);
+    let mut sent = rig.taken();
+    sent.retain(|it| it.kind == CommandKind::New);
+    sent
+}
+
+#[test]
+fn a_passed_trigger_closes_the_position_while_its_stop_is_in_doubt() {
+    let (mut rig, _, stop) = long();
+    rig.timer(2_100_000_000);
+    rig.answered();
+    assert_eq!(rig.engine.orders.get(stop.client_id).unwrap().state, OrderState::Unknown);
+    let closing = after_the_fall(&mut rig);
+    let [closing] = closing[..] else { panic!("{closing:?}") };
+    assert_eq!((closing.side, closing.qty, closing.reduce_only), (Side::Ask, Lots::new(10), true));
+    assert_eq!(counts(&rig).passed, 1);
+}
+
+#[test]
+fn a_passed_trigger_closes_the_position_while_its_stop_is_of_the_wrong_side() {
+    let (mut rig, sent, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.fill(&sent[1], 2, 20);
+    assert_eq!(position(&rig), -10);
+    // The cancellation of the sale is never answered, and the price rises past where a purchase should wait.
+    rig.taken();
+    rig.last_px(606_200);
+    rig.timer(50_000_000);
+    rig.taken();
+    assert_eq!(counts(&rig).passed, 1);
+    assert!(rig.engine.instruments[0].must_close());
+}
+
+#[test]
+fn a_passed_trigger_leaves_a_stop_that_is_there_to_the_venue() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.timer(2_100_000_000);
+    rig.answered();
+    rig.told(&stop, OrderStatus::New, 0);
+    assert!(after_the_fall(&mut rig).is_empty());
+    assert_eq!(counts(&rig).passed, 0);
+}

@@ -48,7 +48,7 @@ pub struct StopCounts {
     pub refused: u64,
     /// Times that it was not tried any more for a minute, since too many requests in a row had been refused.
     pub given_up: u64,
-    /// Positions that were closed by the engine because the trigger was passed with no stop order there.
+    /// Positions that were closed by the engine because the trigger was passed with no stop order there, or with one in doubt.
     pub passed: u64,
 }
 
@@ -261,6 +261,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             (None, Some((trigger, by))) => {
                 if may_try && is_placeable {
                     self.place_stop(id, side, trigger, qty, by, out);
+                }
+            }
+            // The price is past the trigger, and whether an order waits for that, or goes the right way, is in doubt. A create that is
+            // overdue is `Unknown` by the timer. Whatever of the two comes second finds nothing left.
+            (Some(order), _) if has_passed && (order.state == OrderState::Unknown || order.side != side) => {
+                self.close_passed(id, out);
+                if order.state == OrderState::Live && !order.is_triggered {
+                    self.cancel_stop(order.id, out);
                 }
             }
             // Something is under way, or at the market, or executions are: they will be told.
