@@ -585,3 +585,34 @@ fn a_passed_trigger_leaves_a_stop_that_is_there_to_the_venue() {
     assert!(after_the_fall(&mut rig).is_empty());
     assert_eq!(counts(&rig).passed, 0);
 }
+
+#[test]
+fn a_position_without_a_stop_of_its_size_is_reported() {
+    let missing = |rig: &Rig| rig.engine.report().stops.unwrap().missing;
+    let (mut rig, sent, stop) = long();
+    assert_eq!(missing(&rig), [InstrumentId(0)], "it is not known to be there");
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    assert!(missing(&rig).is_empty());
+    rig.fill(&sent[1], 2, 4);
+    rig.timer(300_000_000);
+    rig.answered();
+    assert!(missing(&rig).is_empty(), "six of six");
+    // Four more than it is for, and the amendment is refused.
+    rig.fill(&sent[0], 3, 4);
+    for command in rig.taken() {
+        if command.trigger.is_some() {
+            rig.reject(Op::Amend, RejectKind::Refused, command.client_id);
+        }
+    }
+    assert_eq!(missing(&rig), [InstrumentId(0)]);
+    rig.timer(300_000_000);
+    rig.answered();
+    assert!(missing(&rig).is_empty());
+    let now = Command { qty: Lots::new(10), ..stop };
+    rig.told(&now, OrderStatus::Cancelled, 0);
+    assert_eq!((missing(&rig), rig.engine.report().stops.unwrap().left.len()), (vec![InstrumentId(0)], 0));
+    let (mut rig, sent) = quoted(|_| (), quoting());
+    rig.fill(&sent[0], 1, 4);
+    assert!(rig.engine.report().stops.is_none(), "none is wanted");
+}

@@ -59,6 +59,8 @@ pub struct StopReport {
     pub counts: StopCounts,
     /// Those that wait at the venue and protect a position.
     pub left: Vec<Order>,
+    /// Instruments that hold a position for which one is wanted, and of which none that is large enough is known to wait.
+    pub missing: Vec<InstrumentId>,
 }
 
 /// Requests in a row that may be refused before there is a pause.
@@ -460,8 +462,29 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.orders.iter().filter(|order| self.is_left(order))
     }
 
+    /// Whether a position of which a stop order is wanted has none of at least its quantity, as far as one order may have that.
+    fn lacks_stop(&self, id: InstrumentId) -> bool {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return false };
+        let position = instrument.holding.position;
+        let is_wanted = self.config.stops.is_some() || instrument.guard.wished.is_some();
+        if position.is_zero() || instrument.is_hedge || !is_wanted {
+            return false;
+        }
+        let side = if position > Lots::ZERO { Side::Ask } else { Side::Bid };
+        let qty = position.saturating_abs().min(instrument.spec.max_qty);
+        let protects = |order: &Order| order.side == side && order.qty.saturating_sub(order.filled) >= qty;
+        !self.stops_left().any(|order| order.instrument == id && protects(order))
+    }
+
     pub(super) fn stop_report(&self) -> Option<StopReport> {
         let is_one = self.config.stops.is_some() || self.instruments.iter().any(|it| it.guard.is_asked);
-        is_one.then(|| StopReport { counts: self.stop_counts, left: self.stops_left().copied().collect() })
+        is_one.then(|| StopReport {
+            counts: self.stop_counts,
+            left: self.stops_left().copied().collect(),
+            missing: (0..self.instruments.len())
+                .map(|idx| InstrumentId(idx as u16))
+                .filter(|id| self.lacks_stop(*id))
+                .collect(),
+        })
     }
 }
