@@ -486,17 +486,17 @@ fn quotes_that_only_shrank_the_position_go_when_its_stop_is_triggered() {
     rig.told(&stop, OrderStatus::New, 0);
     let cancelled: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
     assert_eq!(cancelled, quotes.map(|id| (CommandKind::Cancel, id)));
-    rig.book(600_010, 600_011);
-    rig.timer(50_000_000);
-    assert!(rig.taken().is_empty(), "what will be held is not known: nothing is quoted");
-    rig.told(&stop, OrderStatus::Filled, 10);
-    rig.fill(&stop, 2, 10);
     for id in quotes {
         rig.ack(Op::Cancel, id);
         let order = *rig.engine.orders.get(id).unwrap();
         let command = Command { client_id: id, side: order.side, px: order.px, qty: order.qty, ..stop };
         rig.told(&command, OrderStatus::Cancelled, 0);
     }
+    rig.book(600_010, 600_011);
+    rig.timer(50_000_000);
+    assert!(rig.taken().is_empty(), "what will be held is not known: nothing is quoted");
+    rig.told(&stop, OrderStatus::Filled, 10);
+    rig.fill(&stop, 2, 10);
     rig.timer(400_000_000);
     rig.book(600_020, 600_021);
     assert_eq!(rig.taken().iter().filter(|it| it.kind == CommandKind::New).count(), 2, "flat: quoted again");
@@ -615,4 +615,20 @@ fn a_position_without_a_stop_of_its_size_is_reported() {
     let (mut rig, sent) = quoted(|_| (), quoting());
     rig.fill(&sent[0], 1, 4);
     assert!(rig.engine.report().stops.is_none(), "none is wanted");
+}
+
+#[test]
+fn a_quote_that_is_being_amended_goes_even_if_it_is_wanted_again() {
+    let (mut rig, stop) = guarded();
+    rig.book(600_010, 600_011);
+    let amended = rig.taken();
+    assert!(amended.len() == 2 && amended.iter().all(|it| it.kind == CommandKind::Amend), "{amended:?}");
+    rig.fill(&stop, 2, 10);
+    assert_eq!(position(&rig), 0);
+    rig.book(600_010, 600_011);
+    for command in &amended {
+        rig.told(command, OrderStatus::New, 0);
+    }
+    let sent: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
+    assert_eq!(sent, [0, 1].map(|at| (CommandKind::Cancel, amended[at].client_id)));
 }
