@@ -203,5 +203,9 @@ fn write_stops(out: &mut String, engine: &EngineReport, stops: &StopReport) -> s
             spec.tick.text(order.px.get())
         )?;
     }
+    for position in stops.missing.iter().filter_map(|id| engine.positions.get(id.idx())) {
+        let (spec, held) = (&position.spec, position.position.get());
+        writeln!(out, "  {} HAS NO STOP ORDER for what it holds: {}", spec.symbol, spec.lot.text(held))?;
+    }
     Ok(())
 }

@@ -490,6 +490,7 @@ fn stops_json(stops: &StopReport) -> serde_json::Value {
         "given_up": c.given_up,
         "passed": c.passed,
         "left": stops.left.len(),
+        "missing": stops.missing.len(),
     })
 }
 

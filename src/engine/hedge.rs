@@ -117,7 +117,12 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if change == Money::ZERO || qty < instrument.spec.min_qty || qty.is_zero() {
             return false;
         }
-        if !self.budget.try_take(Spend::Create, self.now) {
+        let has_token = if shrinks {
+            self.budget.try_take(Spend::Create, self.now)
+        } else {
+            self.try_take_after_stops(Spend::Create)
+        };
+        if !has_token {
             return false;
         }
         let has_left = self.place(id, side, px, qty, TimeInForce::ImmediateOrCancel, shrinks, out).is_ok();

@@ -21,6 +21,8 @@ pub(super) struct Quote {
     pub order: Option<ClientOrderId>,
     /// What is wanted may differ from what works.
     pub is_dirty: bool,
+    /// Its order must go, whatever is wanted: that passed risk with another position in view.
+    pub is_outdated: bool,
 }
 
 pub(super) struct Instrument {
@@ -121,7 +123,7 @@ impl Instrument {
     /// Whether a strategy may look: there is a market, and nobody said no.
     #[inline]
     pub fn is_quotable(&self) -> bool {
-        !self.is_hedge && !self.must_close() && self.is_quotable_market()
+        !self.is_hedge && !self.must_close() && !self.guard.is_at_market && self.is_quotable_market()
     }
 
     /// Whether there is a market: the book is proven whole and both sides are there, not crossed, and it was not withdrawn.
@@ -205,6 +207,14 @@ impl Instrument {
         }
     }
 
+    /// Nothing is wanted any more, and what works goes even if it is wanted again.
+    pub fn renew_quotes(&mut self) {
+        self.withdraw_wishes();
+        for quote in &mut self.quotes {
+            quote.is_outdated = quote.order.is_some();
+        }
+    }
+
     /// Looks again at the quote that the order works for.
     pub fn mark_quote(&mut self, id: ClientOrderId) {
         for quote in &mut self.quotes {
@@ -217,6 +227,7 @@ impl Instrument {
         for quote in &mut self.quotes {
             if quote.order == Some(id) {
                 quote.order = None;
+                quote.is_outdated = false;
                 quote.is_dirty = true;
             }
         }

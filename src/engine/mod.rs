@@ -45,6 +45,7 @@ use account::Account;
 use instrument::Instrument;
 use protect::Protection;
 use risks::Risks;
+use stops::Waiting;
 
 use crate::book::Touch;
 use crate::entry::{Entry, EntryConfig, Means};
@@ -217,6 +218,7 @@ pub struct Engine<S, P = NoProbe> {
     cause: Cause,
     counts: EngineCounts,
     stop_counts: StopCounts,
+    stops_waiting: Waiting,
 }
 
 /// The stamps of the event at hand, for the commands that it causes.
@@ -263,6 +265,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             cause: Cause::default(),
             counts: EngineCounts::default(),
             stop_counts: StopCounts::default(),
+            stops_waiting: Waiting::default(),
         }
     }
 
@@ -433,12 +436,15 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn on_timer(&mut self, out: &mut impl CommandSink) {
         self.doubt_unanswered(self.config.answer_within_ns);
         self.mark_equity();
+        // What protects comes before what trades, on all instruments: both spend one budget.
+        for idx in 0..self.instruments.len() {
+            self.work_stop(InstrumentId(idx as u16), out);
+        }
         self.work_breakers(out);
         self.obey_permit(out);
         self.obey_slow_risk(out);
         for idx in 0..self.instruments.len() {
             let id = InstrumentId(idx as u16);
-            self.work_stop(id, out);
             self.decide(id, out, |strategy, view, wishes| strategy.on_timer(view, wishes));
             self.work_quotes(id, out);
         }

@@ -66,6 +66,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
             return None;
         }
         Some(match quote.wanted {
+            _ if quote.is_outdated => Need::Cancel(order.id),
             None => Need::Cancel(order.id),
             Some((px, qty)) => {
                 // `qty` is what should still be filled; the venue takes whole quantities.
@@ -131,7 +132,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.risk.is_trading() {
             return true;
         }
-        if !self.budget.try_take(Spend::Create, self.now) {
+        if !self.try_take_after_stops(Spend::Create) {
             return false;
         }
         match self.place(id, side, px, qty, TimeInForce::PostOnly, false, out) {
@@ -151,12 +152,18 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
 
     /// Takes the touch with an order that fills at once or not at all.
     pub(super) fn take(&mut self, id: InstrumentId, take: &Take, out: &mut impl CommandSink) {
-        if !self.budget.try_take(Spend::Create, self.now) {
+        // One that only shrinks a position protects, too.
+        let has_token = match take.reduce_only {
+            true => self.budget.try_take(Spend::Create, self.now),
+            false => self.try_take_after_stops(Spend::Create),
+        };
+        if !has_token {
             self.risk.refuse(Refusal::OrderRate);
             return;
         }
         let tif = TimeInForce::ImmediateOrCancel;
-        if self.place(id, take.side, take.px, take.qty, tif, take.reduce_only, out).is_err() {
+        let reduce_only = take.reduce_only || self.must_only_reduce(id, take.side, take.qty);
+        if self.place(id, take.side, take.px, take.qty, tif, reduce_only, out).is_err() {
             self.budget.give_back(Spend::Create);
         }
     }
@@ -237,7 +244,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         if !self.risk.is_trading() {
             return true;
         }
-        if !self.budget.try_take(Spend::Amend, self.now) {
+        if !self.try_take_after_stops(Spend::Amend) {
             return false;
         }
         self.refresh(id);

@@ -2,7 +2,7 @@
 
 use super::tests::{Fixed, Rig, quoting};
 use super::*;
-use crate::types::{Command, CommandKind, Lots, OrderStatus, Position, Rate, TriggerBy};
+use crate::types::{Absent, Command, CommandKind, Lots, OrderStatus, Position, Rate, TriggerBy};
 
 const BOUGHT_AT: i64 = 599_995;
 /// One percent.
@@ -149,10 +149,10 @@ fn a_lost_answer_is_waited_for_and_no_second_one_is_placed() {
     assert_eq!(rig.engine.quick_status().open_orders, 0);
 }
 
-#[test]
-fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_pause() {
+/// Refuses each stop order, at once or once it was acknowledged, and looks at when the next one comes.
+fn refused_each_time(refuse: impl Fn(&mut Rig, &Command)) {
     let (mut rig, _, stop) = long();
-    rig.reject(Op::Create, RejectKind::Refused, stop.client_id);
+    refuse(&mut rig, &stop);
     let mut at = vec![rig.now];
     let begun = rig.now;
     while rig.now < begun + 50_000_000_000 {
@@ -161,7 +161,7 @@ fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_paus
             match command.kind {
                 CommandKind::NewStop => {
                     at.push(rig.now);
-                    rig.reject(Op::Create, RejectKind::Refused, command.client_id);
+                    refuse(&mut rig, &command);
                 }
                 CommandKind::Amend => rig.ack(Op::Amend, command.client_id),
                 _ => {}
@@ -176,6 +176,34 @@ fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_paus
     rig.timer(20_000_000_000);
     rig.book(600_000, 600_001);
     assert!(rig.taken().iter().any(|command| command.kind == CommandKind::NewStop), "after a minute once more");
+}
+
+#[test]
+fn what_is_refused_is_tried_a_few_times_later_each_time_and_then_there_is_a_pause() {
+    refused_each_time(|rig, stop| rig.reject(Op::Create, RejectKind::Refused, stop.client_id));
+}
+
+#[test]
+fn what_is_acknowledged_and_rejected_later_waits_as_what_is_refused() {
+    refused_each_time(|rig, stop| {
+        rig.ack(Op::Create, stop.client_id);
+        rig.told(stop, OrderStatus::Rejected, 0);
+    });
+}
+
+#[test]
+fn a_stop_that_never_arrived_counts_as_refused() {
+    let (mut rig, _, stop) = long();
+    rig.timer(12_000_000_000);
+    rig.taken();
+    let asked_at = Nanos::new(rig.now);
+    let meta = rig.meta();
+    rig.event(Event::Absent(Absent { meta, client_id: stop.client_id, asked_at }));
+    let is_new = |command: &Command| command.kind == CommandKind::NewStop;
+    assert!(!rig.taken().iter().any(is_new));
+    assert_eq!(counts(&rig).refused, 1);
+    rig.timer(300_000_000);
+    assert!(rig.taken().iter().any(is_new));
 }
 
 #[test]
@@ -326,4 +354,281 @@ fn what_is_filled_while_the_engine_stops_is_protected_too() {
     rig.fill(&sent[0], 1, 4);
     let placed: Vec<Command> = rig.taken().into_iter().filter(|command| command.kind == CommandKind::NewStop).collect();
     assert_eq!(placed.iter().map(|it| (it.side, it.qty.get())).collect::<Vec<_>>(), [(Side::Ask, 4)]);
+}
+
+/// From a refusal until the next request for a stop order.
+fn wait_after(rig: &mut Rig) -> u64 {
+    let begun = rig.now;
+    for _ in 0..400 {
+        rig.timer(20_000_000);
+        for command in rig.taken() {
+            if command.kind == CommandKind::NewStop {
+                rig.out.push(command);
+                return rig.now - begun;
+            }
+            rig.out.push(command);
+            rig.answered();
+        }
+    }
+    panic!("no further one");
+}
+
+#[test]
+fn only_refusals_in_a_row_are_counted() {
+    let (mut rig, _, stop) = long();
+    let refuse = |rig: &mut Rig, id| rig.reject(Op::Create, RejectKind::Refused, id);
+    refuse(&mut rig, stop.client_id);
+    let first = wait_after(&mut rig);
+    let again = rig.taken()[0];
+    refuse(&mut rig, again.client_id);
+    let second = wait_after(&mut rig);
+    assert!(second > first * 3 / 2, "{first} {second}");
+    // It succeeds, waits for two seconds and is ended by the venue: that is the first again.
+    let third = rig.answered()[0];
+    rig.timer(2_000_000_000);
+    rig.answered();
+    rig.told(&third, OrderStatus::Cancelled, 0);
+    rig.answered();
+    assert_eq!(wait_after(&mut rig) / 50_000_000, first / 50_000_000);
+}
+
+#[test]
+fn the_rest_of_what_was_triggered_is_no_refusal() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.told(&stop, OrderStatus::New, 0);
+    rig.fill(&stop, 2, 4);
+    rig.told(&stop, OrderStatus::Cancelled, 4);
+    assert_eq!((position(&rig), counts(&rig).refused), (6, 0));
+}
+
+#[test]
+fn a_turn_of_the_position_does_not_end_the_wait() {
+    let (mut rig, sent, stop) = long();
+    rig.timer(300_000_000);
+    rig.taken();
+    rig.reject(Op::Create, RejectKind::Refused, stop.client_id);
+    // From ten to minus ten by what is executed of the ask, more than it was for.
+    rig.fill(&sent[1], 2, 20);
+    assert_eq!(position(&rig), -10);
+    assert!(!rig.taken().iter().any(|it| it.kind == CommandKind::NewStop), "not yet");
+    assert!(wait_after(&mut rig) >= 200_000_000);
+}
+
+/// A book every ten milliseconds that quotes follow, and a timer every fifty: the first request of `kind` that leaves.
+fn first_of(rig: &mut Rig, kinds: [CommandKind; 2]) -> Command {
+    for step in 0..100 {
+        rig.now += 9_000_000;
+        rig.book(600_000 + step % 7, 600_001 + step % 7);
+        if step % 5 == 4 {
+            rig.timer(0);
+        }
+        let sent = rig.taken();
+        if let Some(first) = sent.iter().find(|command| kinds.contains(&command.kind)) {
+            return *first;
+        }
+        rig.out = sent;
+        rig.answered();
+    }
+    panic!("nothing");
+}
+
+#[test]
+fn quotes_leave_the_rate_budget_to_a_stop_that_waits() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    rig.fill(&sent[0], 1, 4);
+    let stop = stops(&mut rig)[0];
+    for step in 0..8 {
+        rig.book(600_010 + step, 600_011 + step);
+        rig.answered();
+    }
+    assert!(!rig.engine.budget.try_take(Spend::Amend, rig.engine.now), "none is left");
+    rig.fill(&sent[0], 2, 2);
+    rig.answered();
+    let first = first_of(&mut rig, [CommandKind::Amend; 2]);
+    assert_eq!((first.client_id, first.qty), (stop.client_id, Lots::new(6)));
+    // It has got what it waited for: quotes follow the market again.
+    rig.out.push(first);
+    rig.answered();
+    assert!(first_of(&mut rig, [CommandKind::Amend; 2]).trigger.is_none());
+}
+
+#[test]
+fn what_opens_leaves_the_rate_budget_to_a_stop_that_waits() {
+    let (mut rig, sent) = quoted(|it| it.stops = Some(config()), quoting());
+    while rig.engine.budget.try_take(Spend::Create, rig.engine.now) {}
+    rig.fill(&sent[0], 1, 10);
+    assert!(rig.answered().iter().all(|command| command.kind != CommandKind::NewStop), "nothing to place it with");
+    // The bid was filled, another is wanted, and with each book there is a take.
+    rig.engine.strategy.take = true;
+    let first = first_of(&mut rig, [CommandKind::New, CommandKind::NewStop]);
+    assert_eq!(first.kind, CommandKind::NewStop);
+}
+
+/// Ten are held, a stop for them waits, both quotes rest.
+fn guarded() -> (Rig, Command) {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.timer(300_000_000);
+    rig.answered();
+    assert!(rig.engine.instruments[0].quotes.iter().all(|quote| quote.order.is_some()));
+    rig.timer(1_000_000_000);
+    rig.answered();
+    (rig, stop)
+}
+
+#[test]
+fn quotes_that_only_shrank_the_position_go_when_its_stop_is_triggered() {
+    let (mut rig, stop) = guarded();
+    let quotes = rig.engine.instruments[0].quotes.map(|quote| quote.order.unwrap());
+    rig.told(&stop, OrderStatus::New, 0);
+    let cancelled: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
+    assert_eq!(cancelled, quotes.map(|id| (CommandKind::Cancel, id)));
+    for id in quotes {
+        rig.ack(Op::Cancel, id);
+        let order = *rig.engine.orders.get(id).unwrap();
+        let command = Command { client_id: id, side: order.side, px: order.px, qty: order.qty, ..stop };
+        rig.told(&command, OrderStatus::Cancelled, 0);
+    }
+    rig.book(600_010, 600_011);
+    rig.timer(50_000_000);
+    assert!(rig.taken().is_empty(), "what will be held is not known: nothing is quoted");
+    rig.told(&stop, OrderStatus::Filled, 10);
+    rig.fill(&stop, 2, 10);
+    rig.timer(400_000_000);
+    rig.book(600_020, 600_021);
+    assert_eq!(rig.taken().iter().filter(|it| it.kind == CommandKind::New).count(), 2, "flat: quoted again");
+}
+
+#[test]
+fn an_execution_of_the_stop_that_comes_first_cancels_the_quotes_that_are_wanted_as_they_are() {
+    let (mut rig, stop) = guarded();
+    let quotes = rig.engine.instruments[0].quotes.map(|quote| quote.order.unwrap());
+    rig.fill(&stop, 2, 4);
+    rig.book(600_000, 600_001);
+    let cancelled: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
+    assert_eq!(cancelled, quotes.map(|id| (CommandKind::Cancel, id)));
+}
+
+#[test]
+fn a_take_that_only_shrinks_is_reduce_only_beside_a_stop() {
+    let taken = |stops: Option<StopConfig>| {
+        let (mut rig, sent) = quoted(move |it| it.stops = stops, Fixed { qty: 10, distance: 5, ..Fixed::default() });
+        rig.engine.strategy.qty = 0;
+        // Short: the take of the rig, which buys ten, only shrinks.
+        rig.fill(&sent[1], 1, 10);
+        rig.status(BookState::Stale);
+        rig.answered();
+        rig.timer(1_000_000_000);
+        rig.answered();
+        rig.status(BookState::Live);
+        rig.engine.strategy.take = true;
+        rig.book(600_000, 600_001);
+        let all = rig.taken();
+        let take = all.iter().find(|it| it.kind == CommandKind::New).expect("a take");
+        (take.side, take.reduce_only)
+    };
+    assert_eq!(taken(Some(config())), (Side::Bid, true));
+    assert_eq!(taken(None), (Side::Bid, false));
+}
+
+/// The market falls below the trigger; what is sent then, once quotes are gone.
+fn after_the_fall(rig: &mut Rig) -> Vec<Command> {
+    rig.last_px(below(BOUGHT_AT).get() - 10);
+    rig.book(593_980, 593_981);
+    rig.timer(50_000_000);
+    rig.answered();
+    rig.timer(400_000_000);
+    let mut sent = rig.taken();
+    sent.retain(|it| it.kind == CommandKind::New);
+    sent
+}
+
+#[test]
+fn a_passed_trigger_closes_the_position_while_its_stop_is_in_doubt() {
+    let (mut rig, _, stop) = long();
+    rig.timer(2_100_000_000);
+    rig.answered();
+    assert_eq!(rig.engine.orders.get(stop.client_id).unwrap().state, OrderState::Unknown);
+    let closing = after_the_fall(&mut rig);
+    let [closing] = closing[..] else { panic!("{closing:?}") };
+    assert_eq!((closing.side, closing.qty, closing.reduce_only), (Side::Ask, Lots::new(10), true));
+    assert_eq!(counts(&rig).passed, 1);
+}
+
+#[test]
+fn a_passed_trigger_closes_the_position_while_its_stop_is_of_the_wrong_side() {
+    let (mut rig, sent, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.fill(&sent[1], 2, 20);
+    assert_eq!(position(&rig), -10);
+    // The cancellation of the sale is never answered, and the price rises past where a purchase should wait.
+    rig.taken();
+    rig.last_px(606_200);
+    rig.timer(50_000_000);
+    rig.taken();
+    assert_eq!(counts(&rig).passed, 1);
+    assert!(rig.engine.instruments[0].must_close());
+}
+
+#[test]
+fn a_passed_trigger_leaves_a_stop_that_is_there_to_the_venue() {
+    let (mut rig, _, stop) = long();
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    rig.timer(2_100_000_000);
+    rig.answered();
+    rig.told(&stop, OrderStatus::New, 0);
+    assert!(after_the_fall(&mut rig).is_empty());
+    assert_eq!(counts(&rig).passed, 0);
+}
+
+#[test]
+fn a_position_without_a_stop_of_its_size_is_reported() {
+    let missing = |rig: &Rig| rig.engine.report().stops.unwrap().missing;
+    let (mut rig, sent, stop) = long();
+    assert_eq!(missing(&rig), [InstrumentId(0)], "it is not known to be there");
+    rig.ack(Op::Create, stop.client_id);
+    rig.told(&stop, OrderStatus::Untriggered, 0);
+    assert!(missing(&rig).is_empty());
+    rig.fill(&sent[1], 2, 4);
+    rig.timer(300_000_000);
+    rig.answered();
+    assert!(missing(&rig).is_empty(), "six of six");
+    // Four more than it is for, and the amendment is refused.
+    rig.fill(&sent[0], 3, 4);
+    for command in rig.taken() {
+        if command.trigger.is_some() {
+            rig.reject(Op::Amend, RejectKind::Refused, command.client_id);
+        }
+    }
+    assert_eq!(missing(&rig), [InstrumentId(0)]);
+    rig.timer(300_000_000);
+    rig.answered();
+    assert!(missing(&rig).is_empty());
+    let now = Command { qty: Lots::new(10), ..stop };
+    rig.told(&now, OrderStatus::Cancelled, 0);
+    assert_eq!((missing(&rig), rig.engine.report().stops.unwrap().left.len()), (vec![InstrumentId(0)], 0));
+    let (mut rig, sent) = quoted(|_| (), quoting());
+    rig.fill(&sent[0], 1, 4);
+    assert!(rig.engine.report().stops.is_none(), "none is wanted");
+}
+
+#[test]
+fn a_quote_that_is_being_amended_goes_even_if_it_is_wanted_again() {
+    let (mut rig, stop) = guarded();
+    rig.book(600_010, 600_011);
+    let amended = rig.taken();
+    assert!(amended.len() == 2 && amended.iter().all(|it| it.kind == CommandKind::Amend), "{amended:?}");
+    rig.fill(&stop, 2, 10);
+    assert_eq!(position(&rig), 0);
+    rig.book(600_010, 600_011);
+    for command in &amended {
+        rig.told(command, OrderStatus::New, 0);
+    }
+    let sent: Vec<_> = rig.taken().iter().map(|it| (it.kind, it.client_id)).collect();
+    assert_eq!(sent, [0, 1].map(|at| (CommandKind::Cancel, amended[at].client_id)));
 }

@@ -44,11 +44,11 @@ pub struct StopCounts {
     pub cancelled: u64,
     /// Went to the market.
     pub triggered: u64,
-    /// Requests that the venue refused, and orders that it ended without being asked.
+    /// Requests that the venue refused, and orders that it ended without being asked or that never arrived.
     pub refused: u64,
     /// Times that it was not tried any more for a minute, since too many requests in a row had been refused.
     pub given_up: u64,
-    /// Positions that were closed by the engine because the trigger was passed with no stop order there.
+    /// Positions that were closed by the engine because the trigger was passed with no stop order there, or with one in doubt.
     pub passed: u64,
 }
 
@@ -59,6 +59,8 @@ pub struct StopReport {
     pub counts: StopCounts,
     /// Those that wait at the venue and protect a position.
     pub left: Vec<Order>,
+    /// Instruments that hold a position for which one is wanted, and of which none that is large enough is known to wait.
+    pub missing: Vec<InstrumentId>,
 }
 
 /// Requests in a row that may be refused before there is a pause.
@@ -70,11 +72,19 @@ const RETRY_NS: u64 = 250_000_000;
 /// Wait once [`TRIES_MAX`] were refused.
 const PAUSE_NS: u64 = 60_000_000_000;
 
+/// So long an order must have waited at the venue for its request to end a row of failures: what is taken and ended at once, again and
+/// again, is no success.
+const SUCCESS_NS: u64 = 1_000_000_000;
+
 /// The stop order of an instrument, and what it is measured by.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Guard {
     /// The order, until the table does not hold it any more: what has ended may still lack executions.
     order: Option<ClientOrderId>,
+    /// The order of which we have asked for the end: that it comes is no refusal.
+    ending: Option<ClientOrderId>,
+    /// It went to the market and not all that it did is booked: what the position will be is not known, so that nothing is quoted.
+    pub is_at_market: bool,
     /// The trigger was passed with no order there: the position is being closed.
     pub is_passed: bool,
     /// A strategy has spoken of stop orders.
@@ -84,8 +94,32 @@ pub(super) struct Guard {
     sign: i64,
     /// Best price since it was opened, at the timers.
     best: Option<Ticks>,
+    /// Requests in a row that came to nothing. It and the wait outlast the position: the venue refuses an instrument, not a direction.
     failures: u32,
     retry_at: Nanos,
+    /// Since when the last request is known to have succeeded; `None` after a failure.
+    taken_at: Option<Nanos>,
+    /// The request for which the rate budget had nothing when it was wanted last.
+    waits_for: Option<Spend>,
+}
+
+/// How many stop orders wait for the rate budget: what trades leaves it to them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waiting {
+    creates: u32,
+    amends: u32,
+}
+
+impl Waiting {
+    fn of(&mut self, spend: Spend) -> &mut u32 {
+        if spend == Spend::Create { &mut self.creates } else { &mut self.amends }
+    }
+
+    /// Whether one waits for a request of that kind, [`Spend::Create`] or [`Spend::Amend`].
+    #[inline]
+    const fn is_any(self, spend: Spend) -> bool {
+        (if matches!(spend, Spend::Create) { self.creates } else { self.amends }) > 0
+    }
 }
 
 impl Guard {
@@ -102,6 +136,9 @@ impl Guard {
 
     /// Notes a request that came to nothing; returns whether it was the last one for a while.
     fn note_failure(&mut self, now: Nanos) -> bool {
+        if self.taken_at.take().is_some_and(|since| now.saturating_since(since) >= SUCCESS_NS) {
+            self.failures = 0;
+        }
         self.failures += 1;
         let has_given_up = self.failures >= TRIES_MAX;
         let wait = if has_given_up { PAUSE_NS } else { RETRY_NS << (self.failures - 1) };
@@ -195,14 +232,20 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     fn work_guard(&mut self, id: InstrumentId, out: &mut impl CommandSink) {
         let config = self.config.stops;
         let Some(instrument) = self.instruments.get_mut(id.idx()) else { return };
+        if let Some(spend) = instrument.guard.waits_for.take() {
+            // If it is still wanted, it waits again.
+            let waiting = self.stops_waiting.of(spend);
+            *waiting = waiting.saturating_sub(1);
+        }
         let position = instrument.holding.position;
         let sign = if instrument.is_hedge { 0 } else { position.get().signum() };
         if sign != instrument.guard.sign {
-            let Guard { order, is_passed, is_asked, wished, sign: before, .. } = instrument.guard;
-            // What was wanted before it opened is of the new position, the rest was of the old one.
-            let wished = wished.filter(|_| before == 0);
-            instrument.guard = Guard { order, is_asked, wished, sign, ..Guard::default() };
-            if is_passed {
+            // What was wanted before it opened is of the new position.
+            let guard = &mut instrument.guard;
+            guard.wished = guard.wished.filter(|_| guard.sign == 0);
+            guard.sign = sign;
+            guard.best = None;
+            if std::mem::take(&mut guard.is_passed) {
                 instrument.is_leaving = self.entry.is_on() && self.entry.is_leaving(id);
             }
         }
@@ -213,12 +256,21 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let has_passed = wanted.is_some_and(|wanted| instrument.has_passed(side, wanted));
         let is_placeable = qty >= instrument.spec.min_qty;
         let order = instrument.guard.order.and_then(|order| self.orders.get(order)).copied();
+        instrument.guard.is_at_market = order.is_some_and(|order| order.is_triggered);
         match (order, wanted) {
             (None, None) => {}
             (None, Some(_)) if has_passed => self.close_passed(id, out),
             (None, Some((trigger, by))) => {
                 if may_try && is_placeable {
                     self.place_stop(id, side, trigger, qty, by, out);
+                }
+            }
+            // The price is past the trigger, and whether an order waits for that, or goes the right way, is in doubt. A create that is
+            // overdue is `Unknown` by the timer. Whatever of the two comes second finds nothing left.
+            (Some(order), _) if has_passed && (order.state == OrderState::Unknown || order.side != side) => {
+                self.close_passed(id, out);
+                if order.state == OrderState::Live && !order.is_triggered {
+                    self.cancel_stop(order.id, out);
                 }
             }
             // Something is under way, or at the market, or executions are: they will be told.
@@ -257,6 +309,25 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         matches!(self.mode, Mode::Trading | Mode::Stopping) && self.account.has_order_entry()
     }
 
+    /// A request of what trades: nothing while a stop order waits for one of that kind, on any instrument.
+    #[inline]
+    pub(super) fn try_take_after_stops(&mut self, spend: Spend) -> bool {
+        !self.stops_waiting.is_any(spend) && self.budget.try_take(spend, self.now)
+    }
+
+    /// A request for a stop order; where there is none, what trades waits from here on until it has got one or is not wanted any more.
+    fn try_take_for_stop(&mut self, id: InstrumentId, spend: Spend) -> bool {
+        if self.budget.try_take(spend, self.now) {
+            return true;
+        }
+        if let Some(instrument) = self.instruments.get_mut(id.idx())
+            && instrument.guard.waits_for.replace(spend).is_none()
+        {
+            *self.stops_waiting.of(spend) += 1;
+        }
+        false
+    }
+
     fn place_stop(
         &mut self,
         id: InstrumentId,
@@ -266,7 +337,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         by: TriggerBy,
         out: &mut impl CommandSink,
     ) {
-        if !self.may_ask_for_stops() || !self.account.is_synced || !self.budget.try_take(Spend::Create, self.now) {
+        if !self.may_ask_for_stops() || !self.account.is_synced || !self.try_take_for_stop(id, Spend::Create) {
             return;
         }
         let tif = TimeInForce::ImmediateOrCancel;
@@ -291,7 +362,7 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn amend_stop(&mut self, order: &Order, trigger: Ticks, qty: Lots, out: &mut impl CommandSink) {
-        if !self.may_ask_for_stops() || !self.budget.try_take(Spend::Amend, self.now) {
+        if !self.may_ask_for_stops() || !self.try_take_for_stop(order.instrument, Spend::Amend) {
             return;
         }
         let command = self.command(CommandKind::Amend, order.instrument, order.side, order.id, trigger, qty);
@@ -306,7 +377,14 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
     }
 
     fn cancel_stop(&mut self, id: ClientOrderId, out: &mut impl CommandSink) {
-        self.stop_counts.cancelled += u64::from(self.cancel(id, out));
+        if !self.cancel(id, out) {
+            return;
+        }
+        self.stop_counts.cancelled += 1;
+        let instrument = self.orders.get(id).map(|order| order.instrument);
+        if let Some(instrument) = instrument.and_then(|instrument| self.instruments.get_mut(instrument.idx())) {
+            instrument.guard.ending = Some(id);
+        }
     }
 
     /// What follows from news of a stop order.
@@ -316,12 +394,25 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         let is_refused = match news {
             News::Reject(Op::Create, ..) => after.state == OrderState::Rejected && !before.state.is_final(),
             News::Reject(Op::Amend, ..) => before.state == OrderState::PendingAmend && after.state == OrderState::Live,
-            // The venue ended it, and nobody had asked.
-            _ => {
-                let is_asked = matches!(before.state, OrderState::PendingCancel | OrderState::Unknown);
-                after.state == OrderState::Cancelled && !before.state.is_final() && !is_asked
-            }
+            // The venue ended it or never had it, and nobody had asked.
+            _ if before.state.is_final() => false,
+            _ => match after.state {
+                OrderState::Rejected => true,
+                // The rest of what went to the market is cancelled by rule.
+                OrderState::Cancelled => !after.is_triggered && !self.has_asked_for_end(after),
+                _ => false,
+            },
         };
+        // What was outdated by the news goes before anything else is asked for.
+        self.work_quotes(after.instrument, out);
+        let is_told = matches!(news, News::Told(_)) && after.state == OrderState::Live && !after.is_triggered;
+        let is_first = before.state != OrderState::Live || !before.is_heard;
+        if is_told
+            && is_first
+            && let Some(instrument) = self.instruments.get_mut(after.instrument.idx())
+        {
+            instrument.guard.taken_at = Some(self.now);
+        }
         if is_refused && let Some(instrument) = self.instruments.get_mut(after.instrument.idx()) {
             self.stop_counts.refused += 1;
             self.stop_counts.given_up += u64::from(instrument.guard.note_failure(self.now));
@@ -330,10 +421,32 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.work_stop(after.instrument, out);
     }
 
+    fn has_asked_for_end(&self, order: &Order) -> bool {
+        self.instruments.get(order.instrument.idx()).is_some_and(|it| it.guard.ending == Some(order.id))
+    }
+
     /// The part of [`Engine::after_change`] that a stop order has.
     #[cold]
     pub(super) fn after_stop_change(&mut self, before: &Order, after: &Order) {
-        self.stop_counts.triggered += u64::from(after.is_triggered && !before.is_triggered);
+        let is_triggered = after.is_triggered && !before.is_triggered;
+        self.stop_counts.triggered += u64::from(is_triggered);
+        if (is_triggered || after.filled != before.filled)
+            && let Some(instrument) = self.instruments.get_mut(after.instrument.idx())
+        {
+            // What only shrank the position may open one by now: it passes risk anew, or goes.
+            instrument.guard.is_at_market |= instrument.guard.order == Some(after.id);
+            instrument.renew_quotes();
+        }
+    }
+
+    /// Whether an order of that side and size, besides what is open, only shrinks a position that a stop order shrinks, too: whichever
+    /// comes second is to find nothing left.
+    pub(super) fn must_only_reduce(&self, id: InstrumentId, side: Side, qty: Lots) -> bool {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return false };
+        let exposure = &instrument.exposure;
+        instrument.guard.order.is_some_and(|order| self.orders.get(order).is_some())
+            && exposure.position.get().signum() == -side.sign()
+            && exposure.open[side as usize].qty.saturating_add(qty) <= exposure.position.saturating_abs()
     }
 
     /// Whether an order is a stop order that waits at the venue and protects a position.
@@ -349,8 +462,29 @@ impl<S: Strategy, P: Probe> Engine<S, P> {
         self.orders.iter().filter(|order| self.is_left(order))
     }
 
+    /// Whether a position of which a stop order is wanted has none of at least its quantity, as far as one order may have that.
+    fn lacks_stop(&self, id: InstrumentId) -> bool {
+        let Some(instrument) = self.instruments.get(id.idx()) else { return false };
+        let position = instrument.holding.position;
+        let is_wanted = self.config.stops.is_some() || instrument.guard.wished.is_some();
+        if position.is_zero() || instrument.is_hedge || !is_wanted {
+            return false;
+        }
+        let side = if position > Lots::ZERO { Side::Ask } else { Side::Bid };
+        let qty = position.saturating_abs().min(instrument.spec.max_qty);
+        let protects = |order: &Order| order.side == side && order.qty.saturating_sub(order.filled) >= qty;
+        !self.stops_left().any(|order| order.instrument == id && protects(order))
+    }
+
     pub(super) fn stop_report(&self) -> Option<StopReport> {
         let is_one = self.config.stops.is_some() || self.instruments.iter().any(|it| it.guard.is_asked);
-        is_one.then(|| StopReport { counts: self.stop_counts, left: self.stops_left().copied().collect() })
+        is_one.then(|| StopReport {
+            counts: self.stop_counts,
+            left: self.stops_left().copied().collect(),
+            missing: (0..self.instruments.len())
+                .map(|idx| InstrumentId(idx as u16))
+                .filter(|id| self.lacks_stop(*id))
+                .collect(),
+        })
     }
 }
